@@ -1,0 +1,1 @@
+"""Documentation, and the program that derives the reference from the code."""

@@ -1,0 +1,74 @@
+"""Which real servers the tests meet, and what is said when one of them is missing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SERVERS = {
+    "postgresql": "PostgreSQL: apt-get install postgresql-15",
+    "elasticsearch": "Elasticsearch: Maven, unzip and a JDK >= 21, or "
+    "ROUNDSMAN_TEST_ELASTICSEARCH_URL of a server that is already there",
+    "bigquery": "BigQuery's wire format: python -m tests.servers.bigquery install",
+}
+NOT_RUN = "not run: needs "
+
+
+def _scrub() -> None:
+    """Forget the caller's own Prefect and Roundsman, so that no test speaks to them."""
+    for name in list(os.environ):
+        own = name.startswith("ROUNDSMAN_TEST_")
+        if name.startswith(("PREFECT_", "ROUNDSMAN_")) and not own:
+            del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="roundsman-tests-"))
+    os.environ["ROUNDSMAN_HOME"] = str(home)
+    os.environ["PREFECT_HOME"] = str(home / "prefect")
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    os.environ["DO_NOT_TRACK"] = "1"
+
+
+_scrub()
+
+# Fixtures stand beside the servers that they start.
+pytest_plugins = [
+    f"tests.servers.{path.stem}" for path in sorted((Path(__file__).parent / "servers").glob("*.py"))
+]
+
+
+@cache
+def is_available(server: str) -> bool:
+    """Whether this machine can start the server, or the environment names a running one."""
+    return bool(importlib.import_module(f"tests.servers.{server}").available())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            for server in marker.args:
+                if not is_available(server):
+                    item.add_marker(pytest.mark.skip(reason=NOT_RUN + server))
+
+
+def _not_run(reporter: pytest.TerminalReporter) -> Counter[str]:
+    reasons = (str(report.longrepr) for report in reporter.stats.get("skipped", []))
+    return Counter(
+        reason.split(NOT_RUN)[1].strip("')") for reason in reasons if NOT_RUN in reason
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for server, count in _not_run(terminalreporter).items():
+        terminalreporter.write_line(f"{count} tests were not run. {SERVERS[server]}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """`.ci/run` sets ROUNDSMAN_TEST_ALL: there a test that was not run is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("ROUNDSMAN_TEST_ALL") and reporter and _not_run(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,116 @@
+"""The house rule: who may import whom, and which library has which door."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("deployments", "flows", "tasks", "blocks", "roundsman")
+
+# Inside roundsman: a module may import its own floor and those below it.
+INNER_FLOORS = (
+    {"cli", "api", "demo"},
+    {"agent", "catalog", "child", "budget", "steps", "envelope"},
+    {"store", "events", "metrics", "log"},
+    {"settings"},
+    {"rules"},
+    {"errors"},
+)
+# Libraries that a rule may use beside the standard library.
+PURE_LIBRARIES = {"pydantic"}
+# Standard modules through which a rule could reach the world.
+IMPURE = {"os", "io", "socket", "subprocess", "random", "time", "logging", "pathlib", "sqlite3"}
+# library: the files (or rooms) that may import it.
+DOORS = {
+    "prefect": (
+        "roundsman/agent.py",
+        "roundsman/catalog.py",
+        "roundsman/events.py",
+        "flows/",
+        "tasks/",
+        "blocks/",
+        "deployments/",
+    ),
+    "sqlalchemy": ("roundsman/store/",),
+    "alembic": ("roundsman/store/",),
+    "fastapi": ("roundsman/api/",),
+    "typer": ("roundsman/cli/",),
+    "elasticsearch": ("blocks/search/elasticsearch.py",),
+    "elastic_transport": ("blocks/search/elasticsearch.py",),
+    "google": ("blocks/warehouse/bigquery.py",),
+    "duckdb": ("blocks/warehouse/duckdb.py",),
+    "sqlglot": ("blocks/warehouse/sql.py",),
+    "pygal": ("tasks/chart.py",),
+}
+
+
+def _sources() -> list[Path]:
+    return [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"))]
+
+
+def _imports(path: Path) -> set[str]:
+    """Every module named in the file, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _inner_floor(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "roundsman" or len(parts) < 2:
+        return None
+    return next((i for i, floor in enumerate(INNER_FLOORS) if parts[1] in floor), None)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_a_room_imports_only_its_own_floor_and_those_below(path: Path) -> None:
+    own = FLOORS.index(path.relative_to(ROOT).parts[0])
+    above = {floor for floor in FLOORS[:own]}
+    assert not {name for name in _imports(path) if name.split(".")[0] in above}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "roundsman").rglob("*.py")), ids=_name)
+def test_inside_roundsman_doors_stand_on_envelope_on_ledgers_on_rules(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    own = _inner_floor(module)
+    if own is None:
+        assert path.name == "__init__.py", f"{module} stands on no floor: name it in INNER_FLOORS"
+        return
+    floors = {name: _inner_floor(name) for name in _imports(path)}
+    assert not {name for name, floor in floors.items() if floor is not None and floor < own}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "roundsman/rules").glob("*.py")), ids=_name)
+def test_rules_are_pure(path: Path) -> None:
+    roots = {name.split(".")[0] for name in _imports(path)}
+    foreign = roots - set(sys.stdlib_module_names) - PURE_LIBRARIES - {"roundsman"}
+    assert not foreign
+    assert not roots & IMPURE
+    inner = {name for name in _imports(path) if name.startswith("roundsman.")}
+    assert all(name.startswith(("roundsman.rules", "roundsman.errors")) for name in inner)
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_vendor_has_one_door(library: str) -> None:
+    for path in _sources():
+        if library in {name.split(".")[0] for name in _imports(path)}:
+            assert _name(path).startswith(DOORS[library]), f"{_name(path)} imports {library}"
+
+
+@pytest.mark.parametrize("path", _sources(), ids=_name)
+def test_the_environment_is_read_in_settings_only(path: Path) -> None:
+    if _name(path) != "roundsman/settings.py":
+        assert "os.environ" not in path.read_text()
+        assert "os.getenv" not in path.read_text()
