@@ -71,7 +71,7 @@ def commands_page() -> str:
     """Every command with its arguments and options."""
     import typer.main
 
-    from roundsman.cli import app
+    from roundsman.cli.app import app
 
     page = f"{OPENING}# Commands\n"
     for path, command in _commands(typer.main.get_command(app), "roundsman"):

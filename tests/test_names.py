@@ -65,8 +65,10 @@ def test_only_the_envelope_catches_everything(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+        and not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)
     ]
-    assert not caught or _name(path) in ("roundsman/agent.py", "roundsman/child.py")
+    # threads.py hands what it caught to the future, as the standard library's pool does.
+    assert not caught or _name(path) in ("roundsman/agent.py", "roundsman/threads.py")
 
 
 def test_an_agent_has_one_spelling_everywhere() -> None:

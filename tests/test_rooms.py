@@ -14,7 +14,7 @@ FLOORS = ("deployments", "flows", "tasks", "blocks", "roundsman")
 # Inside roundsman: a module may import its own floor and those below it.
 INNER_FLOORS = (
     {"cli", "api", "demo"},
-    {"agent", "catalog", "child", "budget", "steps", "envelope"},
+    {"agent", "attempt", "budget", "catalog", "child", "envelope", "steps", "threads"},
     {"store", "events", "metrics", "log"},
     {"settings"},
     {"rules"},

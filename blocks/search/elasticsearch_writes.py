@@ -1,0 +1,67 @@
+"""How documents travel to Elasticsearch in batches, and whether all of them arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from blocks.search.contract import document_json
+from roundsman.errors import Misread, Refused
+
+BATCH_ROWS_MAX = 2_000
+BATCH_BYTES_MAX = 8_000_000
+# A tenth of Elasticsearch's own default for `index.max_terms_count`.
+KEYS_MAX = 6_000
+# Also right for data streams, which take no other kind of write.
+CREATE = '{"create":{}}'
+
+
+def bulk_lines(rows: Iterable[dict[str, Any]]) -> Iterator[list[Any]]:
+    """The lines of one bulk request after another, each bounded in rows and bytes.
+
+    They are text already; the client is typed for mappings, but passes text on as it is.
+    """
+    lines: list[Any] = []
+    size = 0
+    for row in rows:
+        text = document_json(row)
+        length = len(text.encode())
+        if lines and (len(lines) >= 2 * BATCH_ROWS_MAX or size + length > BATCH_BYTES_MAX):
+            yield lines
+            lines, size = [], 0
+        lines += [CREATE, text]
+        size += length
+    if lines:
+        yield lines
+
+
+def check_written(answer: Mapping[str, Any], name: str) -> int:
+    """How many documents a bulk request wrote; Refused when one of them was not taken."""
+    items = answer.get("items")
+    if not isinstance(items, list):
+        raise Misread(f"search '{name}' answered a bulk request without its items")
+    told = [item["create"] for item in cast("list[dict[str, dict[str, Any]]]", items)]
+    errors: list[dict[str, Any]] = [one["error"] for one in told if "error" in one]
+    if errors:
+        raise Refused(
+            f"search '{name}' refused {len(errors)} of {len(told)} documents: "
+            f"{errors[0].get('type')}: {errors[0].get('reason')}",
+            "correct the value, or map the field with another type",
+        )
+    return len(told)
+
+
+def check_deleted(answer: Mapping[str, Any], name: str) -> int:
+    """How many documents a delete by query removed; Misread when it left some of them."""
+    if answer.get("failures") or answer.get("timed_out"):
+        raise Misread(
+            f"search '{name}' removed only {answer.get('deleted')} of {answer.get('total')} rows",
+            "remove the rest again",
+        )
+    return int(answer["deleted"])
+
+
+def key_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in batches that one query may name."""
+    for first in range(0, len(keys), KEYS_MAX):
+        yield keys[first : first + KEYS_MAX]

@@ -1,0 +1,60 @@
+"""Found the sample company: the demo's rows in a search and a warehouse that may be written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from blocks.systems import configuration_hash, load_system
+from roundsman.agent import AgentParams, Outcome, agent, current
+from roundsman.demo.company import Company, found_company
+from tasks.seed import seed_search, seed_warehouse
+
+
+class Params(AgentParams):
+    """Where the company is founded, how large, and since when."""
+
+    search: str = Field(default="local", description="A search of systems.yaml")
+    warehouse: str = Field(default="local", description="A warehouse of systems.yaml")
+    index: str = Field(default="emails", description="Each month's index is <index>-YYYY.MM")
+    table: str = Field(default="analytics.emails", description="The table of mails")
+    customers: str = Field(default="crm.customers", description="The table that is out of date")
+    seed: int = Field(default=20, description="Another seed is another company")
+    days: int = Field(default=14, ge=2, le=366, description="How far back its mails go")
+    mails_a_day: int = Field(default=280, ge=20, le=100_000, description="On a working day")
+    now: datetime | None = Field(default=None, description="The moment of its newest mail")
+
+
+def _systems(params: Params) -> dict[str, str]:
+    search = load_system("search", params.search)
+    warehouse = load_system("warehouse", params.warehouse)
+    return {
+        f"search/{params.search}": configuration_hash(search),
+        f"warehouse/{params.warehouse}": configuration_hash(warehouse),
+    }
+
+
+@agent(operation=True, systems=_systems, plan=("seed_search", "seed_warehouse"))
+async def seed_sample(params: Params) -> Outcome:
+    """Make the company's rows and write them to both sides."""
+    company = Company(
+        now=(params.now or datetime.now(UTC)).astimezone(UTC),
+        seed=params.seed,
+        days=params.days,
+        mails_a_day=params.mails_a_day,
+    )
+    sample = found_company(company)
+    if params.dry_run:
+        current().skip("seed_search", "dry_run")
+        current().skip("seed_warehouse", "dry_run")
+        return Outcome(verdict="healthy", artifacts={"mails": len(sample.mails)}, gaps=[])
+    search = load_system("search", params.search)
+    warehouse = load_system("warehouse", params.warehouse)
+    told = {
+        "indexed": await seed_search(search, params.index, sample),
+        "loaded": await seed_warehouse(warehouse, params.table, params.customers, sample),
+        "missing": len(sample.missing),
+        "customers": len(sample.customers),
+    }
+    return Outcome(verdict="healthy", artifacts=told, gaps=[])

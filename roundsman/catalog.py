@@ -1,0 +1,361 @@
+"""Which agents and rounds there are, and how one of them is started: a string becomes a flow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+from roundsman.errors import Mistake, Unready
+
+# Only the standard library above: `roundsman agents` and the completion of names load this file.
+if TYPE_CHECKING:
+    from roundsman.settings import Settings
+    from roundsman.store.records import AskedBy
+
+CARDS_FILE = Path(__file__).with_name("agents.json")
+REPOSITORY = Path(__file__).parents[1]
+# How much of what a dead child said is shown.
+ERRORS_CHARACTERS_MAX = 4_000
+# After its last word a child only tidies up; this is how long one waits for it.
+END_SECONDS = 30
+
+
+class Card(NamedTuple):
+    """What can be known of an agent without loading it."""
+
+    name: str
+    version: str
+    description: str
+    capabilities: tuple[str, ...]
+    plan: tuple[str, ...]
+    params_schema: Mapping[str, Any]
+    entrypoint: str
+    operation: bool = False
+
+
+class Round(NamedTuple):
+    """One entry of prefect.yaml: an agent with parameters, and when Prefect starts it."""
+
+    name: str
+    agent: str
+    entrypoint: str
+    params: Mapping[str, Any]
+    schedules: Sequence[Mapping[str, Any]] = ()
+    description: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The one spelling of a round: `agent/round`."""
+        return f"{self.agent}/{self.name}"
+
+
+class Order(NamedTuple):
+    """What a door wants to have run; `key` given twice starts one run."""
+
+    agent_or_round: str
+    params: Mapping[str, Any] = {}
+    asked_by: AskedBy | None = None
+    user_email: str | None = None
+    parent_run_id: str | None = None
+    retry_of: str | None = None
+    key: str | None = None
+    # For tests and for agents that are not in the list; no door lets a user set it.
+    entrypoint: str | None = None
+
+
+# What there is.
+
+
+def cards() -> list[Card]:
+    """The cards of all agents and operations, from the file that `make cards` derives."""
+    if not CARDS_FILE.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(CARDS_FILE.read_text(encoding="utf-8"))
+    for card in found:
+        card["capabilities"] = tuple(card["capabilities"])
+        card["plan"] = tuple(card["plan"])
+    return [Card(**card) for card in found]
+
+
+def find_card(name: str) -> Card:
+    """The card of an agent; a Mistake lists those that there are (A-025)."""
+    known = cards()
+    for card in known:
+        if card.name == name:
+            return card
+    listed = ", ".join(card.name for card in known if not card.operation)
+    raise Mistake(f"Invalid agent_type: '{name}'. Available: {listed}")
+
+
+def describe(agent: str) -> dict[str, Any]:
+    """An agent in the vocabulary of A-004."""
+    card = find_card(agent)
+    return {
+        "name": card.name,
+        "version": card.version,
+        "description": card.description,
+        "capabilities": list(card.capabilities),
+    }
+
+
+def plan(agent: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What an agent would do, with the defaults of A-005."""
+    card = find_card(agent)
+    given = dict(params or {})
+    return {
+        "objective": given.pop("objective", "") or card.description,
+        "steps": list(card.plan),
+        "dry_run": given.pop("dry_run", True),
+        "config": given,
+    }
+
+
+def rounds(path: Path | None = None) -> list[Round]:
+    """The rounds of prefect.yaml, the only list there is; a Mistake names what is wrong in it."""
+    path = path or _rounds_file()
+    found: list[Round] = []
+    for number, entry in enumerate(_deployments(path)):
+        name, entrypoint = entry.get("name"), entry.get("entrypoint")
+        if not isinstance(name, str) or not isinstance(entrypoint, str) or ":" not in entrypoint:
+            raise Mistake(
+                f"'{path}', deployment {number + 1}: a name or an entrypoint is missing",
+                "write name: x and entrypoint: flows.y:y",
+            )
+        parameters = cast("dict[str, Any]", entry.get("parameters") or {})
+        given = cast("dict[str, Any]", parameters.get("params") or {})
+        agent, told = entrypoint.partition(":")[2], str(entry.get("description") or "")
+        found.append(Round(name, agent, entrypoint, given, entry.get("schedules") or (), told))
+    return found
+
+
+def find_round(name: str, path: Path | None = None) -> Round | None:
+    """The round called `agent/round`, or `round` where only one agent has one of that name."""
+    known = rounds(path)
+    exact = [found for found in known if found.full_name == name]
+    loose = [found for found in known if found.name == name]
+    if exact:
+        return exact[0]
+    return loose[0] if len(loose) == 1 else None
+
+
+def resolve(name: str, path: Path | None = None) -> tuple[str, Round | None]:
+    """Entrypoint and round of a name; a Mistake lists what there is."""
+    if "/" not in name and any(card.name == name for card in cards()):
+        return find_card(name).entrypoint, None
+    found = find_round(name, path)
+    if found is not None:
+        return found.entrypoint, found
+    agent, slash, _ = name.partition("/")
+    of_agent = [known.full_name for known in rounds(path) if known.agent == agent]
+    if slash and of_agent:
+        raise Mistake(f"Invalid round: '{name}'. Available: {', '.join(of_agent)}")
+    return find_card(agent if slash else name).entrypoint, None
+
+
+def _rounds_file() -> Path:
+    from roundsman.settings import get_settings
+
+    return get_settings().rounds
+
+
+def _deployments(path: Path) -> list[dict[str, Any]]:
+    import yaml
+
+    try:
+        read: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        return []
+    except (OSError, yaml.YAMLError) as error:
+        raise Mistake(
+            f"'{path}' cannot be read: {error}", "correct it or set ROUNDSMAN_ROUNDS"
+        ) from error
+    known = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
+    found = cast("list[Any] | None", known.get("deployments"))
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise Mistake(f"'{path}' has no list of deployments", "see docs/guides/add-an-agent.md")
+    return found
+
+
+@cache
+def code_version(agent_version: str) -> str:
+    """Which code runs: the agent's version, ours, and the commit of the folder where known."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("roundsman")
+    except PackageNotFoundError:
+        ours = "unknown"
+    commit = _commit(REPOSITORY / ".git")
+    return f"{agent_version} (roundsman {ours}{'+' + commit[:12] if commit else ''})"
+
+
+def _commit(git: Path) -> str:
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        return (git / head[5:]).read_text(encoding="utf-8").strip() if head[:5] == "ref: " else head
+    except OSError:
+        return ""
+
+
+# How one is started.
+
+
+class Started:
+    """A child process that carries out one order, and what it says about it."""
+
+    def __init__(self, process: subprocess.Popen[str], said: IO[str]) -> None:
+        self._process = process
+        self._said = said
+        self._last: dict[str, Any] | None = None
+
+    def send(self, order: Order) -> Started:
+        """Hand the order over; the child then reads no more."""
+        facts = order._asdict() | {"params": dict(order.params)}
+        if order.asked_by is not None:
+            facts["asked_by"] = order.asked_by.model_dump(mode="json")
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.write(json.dumps(facts, default=str) + "\n")
+                self._process.stdin.close()
+            except BrokenPipeError as error:
+                raise self._died() from error
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the child says, as it says it.
+
+        `{"refused": {run_id, type, message, ...}}`; or `{"run_id", "queued"}`, then
+        `{"closed": status, "run_id", "verdict", "error"}`, or `{"elsewhere", "run_id", "status"}`
+        where a worker or an earlier start has it. Raises Unready or Mistake where it cannot even
+        keep a record, Unready where it dies without a last word.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._last = json.loads(line)
+            self._raise_error()
+            yield dict(self._last or {})
+            if self.is_over:
+                return
+        if not self.is_over:
+            raise self._died()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last word was said: refused, closed, or in another's hands."""
+        last = self._last or {}
+        return any(word in last for word in ("refused", "closed", "elsewhere"))
+
+    def queued(self) -> dict[str, Any]:
+        """Wait until the run stands in the ledger, or was refused; gives that message."""
+        for message in self.messages():
+            return message
+        raise self._died()
+
+    def wait(self) -> dict[str, Any]:
+        """Wait for the last word and give it."""
+        for _ in self.messages():
+            continue
+        return dict(self._last or {})
+
+    def interrupt(self) -> None:
+        """Ask the child to cancel its run, as Ctrl-C does."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def end(self) -> int:
+        """Wait until the child is gone; it may still tell Prefect how other runs ended."""
+        return self._process.wait(END_SECONDS)
+
+    def errors(self) -> str:
+        """What the child wrote to standard error so far, its end if it is long."""
+        self._said.seek(0)
+        return self._said.read()[-ERRORS_CHARACTERS_MAX:]
+
+    def _raise_error(self) -> None:
+        error = (self._last or {}).get("error")
+        if error is None or self.is_over:
+            return
+        kind = Mistake if error.get("kind") == "Mistake" else Unready
+        raise kind(error.get("said", error["message"]), error.get("remedy", ""))
+
+    def _died(self) -> Unready:
+        code = self._process.wait()
+        lines = [line for line in self.errors().splitlines() if line.strip()]
+        return Unready(
+            f"the run's process ended with {code}: {lines[-1] if lines else 'it said nothing'}",
+            "see 'roundsman history'; ROUNDSMAN_LOG_LEVEL=debug tells more",
+        )
+
+
+def prepare(settings: Settings) -> Started:
+    """Start a child that loads the engine while its order is still being written."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A file and not a pipe: a child whose door has died goes on undisturbed.
+    said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+    process = subprocess.Popen(
+        # -P: the working folder holds no code of ours.
+        [sys.executable, "-P", "-m", "roundsman.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        # Prefect would read .env and prefect.toml of any other folder.
+        cwd=settings.home,
+        env=settings.child_environment(),
+        # A session of its own: Ctrl-C reaches the door alone, which then decides.
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+    )
+    return Started(process, said)
+
+
+def start(order: Order, settings: Settings, child: Started | None = None) -> Started:
+    """Have an order carried out by a process of its own, `child` if one was prepared."""
+    return (child or prepare(settings)).send(order)
+
+
+# `python -m roundsman.catalog`: agents.json is derived, never edited.
+
+
+def derive_cards(path: Path | None = None) -> list[Card]:
+    """Load every agent that prefect.yaml names, and every operation, and take their cards."""
+    from importlib import import_module
+
+    from roundsman.agent import spec_of
+
+    found = {known.entrypoint for known in rounds(path)}
+    folder = REPOSITORY / "flows" / "operations"
+    operations = {
+        f"flows.operations.{file.stem}:{file.stem}"
+        for file in folder.glob("*.py")
+        if not file.stem.startswith("_")
+    }
+    made: list[Card] = []
+    for entrypoint in sorted(found | operations):
+        module, _, name = entrypoint.partition(":")
+        made.append(spec_of(getattr(import_module(module), name)).card)
+    return sorted(made, key=lambda card: (card.operation, card.name))
+
+
+def write_cards(path: Path | None = None) -> list[Card]:
+    """Derive agents.json again and give what it says."""
+    made = derive_cards(path)
+    text = json.dumps([card._asdict() for card in made], indent=2, ensure_ascii=False)
+    CARDS_FILE.write_text(text + "\n", encoding="utf-8")
+    return made
+
+
+if __name__ == "__main__":
+    for card in write_cards():
+        sys.stdout.write(f"{card.name} {card.version}\n")

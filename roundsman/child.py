@@ -1,0 +1,291 @@
+"""The process in which one run happens: it reads an order, queues, executes, says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
+from typing import IO, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
+
+from roundsman.agent import AgentFlow, spec_of
+from roundsman.attempt import AgentParams, Launch, ask_of, check, launch, refusal
+from roundsman.catalog import Round, resolve
+from roundsman.envelope import ledger_of, ledger_pool
+from roundsman.errors import Mistake, Refused, RoundsmanError, Unready
+from roundsman.events import (
+    Client,
+    Making,
+    connect,
+    execute,
+    is_cancelling,
+    make_here,
+    make_there,
+    release,
+    settle,
+)
+from roundsman.log import configure_logging
+from roundsman.rules.redaction import redact
+from roundsman.settings import Settings, get_settings
+from roundsman.steps import describe
+from roundsman.store import Ledger
+from roundsman.store import runs as ledger_of_runs
+from roundsman.store.holders import this_holder
+from roundsman.store.records import Ask, AskedBy, AuditRow, Holder
+
+# How often Prefect is asked whether somebody cancelled the run there.
+PREFECT_POLL_SECONDS = 5.0
+# Others' runs are set right in Prefect when ours is well under way, or over.
+SETTLE_AFTER_SECONDS = 3.0
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Door:
+    """The way back to whoever gave the order; when they are gone, nobody is told."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self.run_id: str | None = None
+        self.is_over = False
+
+    def say(self, **message: Any) -> None:
+        """Say one JSON line."""
+        self.run_id = message.get("run_id", self.run_id)
+        self.is_over = "closed" in message or "refused" in message
+        with suppress(OSError, ValueError):
+            self._out.write(json.dumps(message, default=str) + "\n")
+            self._out.flush()
+
+
+class Job(NamedTuple):
+    """An order whose agent was found and loaded, and whose parameters hold."""
+
+    door: Door
+    ledger: Ledger
+    flow: AgentFlow
+    params: AgentParams
+    ask: Ask
+    key: str | None
+
+    @property
+    def org(self) -> str:
+        """Whose run it is."""
+        return get_settings().org_id
+
+
+def main() -> NoReturn:
+    """Carry out the one order that stands on standard input."""
+    # What libraries print must not come between the lines that the door reads.
+    door = Door(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    signal.signal(signal.SIGTERM, _interrupt)
+    line = sys.stdin.readline()
+    if not line.strip():
+        sys.exit(0)
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_dir, settings.log_format)
+        _carry_out(json.loads(line), settings, door)
+    except RoundsmanError as error:
+        # Without a ledger there is no record to point at: this sentence is all there is.
+        door.say(error=describe(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _abandon(door)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _carry_out(order: Mapping[str, Any], settings: Settings, door: Door) -> None:
+    # SQLAlchemy and the ledger are opened while the flow is being imported.
+    opening = ledger_pool().submit(ledger_of, settings)
+    asked = _asked(order, settings)
+    try:
+        entrypoint, found = _find(order)
+        flow = _load(entrypoint)
+        spec = spec_of(flow)
+    except Mistake as error:
+        _refuse(door, opening.result(), asked, error)
+        return
+    if found:
+        asked = asked.model_copy(update={"round": found.full_name})
+    asked = asked.model_copy(update={"agent_type": spec.card.name})
+    given: dict[str, Any] = order.get("params") or {}
+    try:
+        params, _ = check(spec, given, found.params if found else {})
+        _refuse_without_round(settings, found)
+    except Mistake as error:
+        _refuse(door, opening.result(), refusal(spec, given, asked), error)
+        return
+    job = Job(door, opening.result(), flow, params, ask_of(spec, params, asked), order.get("key"))
+    asyncio.run(_run(job, is_here=settings.execute == "here"))
+
+
+def _asked(order: Mapping[str, Any], settings: Settings) -> Ask:
+    by = order.get("asked_by")
+    return Ask(
+        agent_type=str(order["agent_or_round"]).partition("/")[0],
+        asked_by=AskedBy.model_validate(by) if by else AskedBy(kind="cli"),
+        user_email=order.get("user_email") or settings.user_email,
+        parent_run_id=order.get("parent_run_id"),
+        retry_of=order.get("retry_of"),
+    )
+
+
+def _find(order: Mapping[str, Any]) -> tuple[str, Round | None]:
+    if order.get("entrypoint"):
+        return str(order["entrypoint"]), None
+    return resolve(str(order["agent_or_round"]))
+
+
+def _load(entrypoint: str) -> AgentFlow:
+    module, _, name = entrypoint.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise Mistake(
+            f"agent '{entrypoint}' cannot be loaded: {type(error).__name__}: {error}",
+            "correct its file, or its entry in prefect.yaml and run `make cards`",
+        ) from error
+
+
+def _refuse_without_round(settings: Settings, found: Round | None) -> None:
+    if settings.execute == "prefect" and found is None:
+        raise Mistake(
+            "a worker executes rounds, and none was named",
+            "name one of prefect.yaml, as in agent/round, or set ROUNDSMAN_EXECUTE=here",
+        )
+
+
+def _refuse(door: Door, ledger: Ledger, ask: Ask, error: Mistake) -> None:
+    facts = describe(error)
+    run_id = ledger_of_runs.record_refused(ledger, get_settings().org_id, ask, facts)
+    door.say(refused={"run_id": run_id, **facts})
+
+
+async def _run(job: Job, is_here: bool) -> None:
+    act = _execute_here if is_here else _leave_to_worker
+    try:
+        async with connect() as client:
+            await act(job, client)
+    except (Unready, Refused) as error:
+        if job.door.run_id is not None:
+            raise
+        await _fail(job, error)
+
+
+async def _execute_here(job: Job, client: Client) -> None:
+    flow_run = await make_here(client, job.flow, _making(job, {}))
+    run_id = str(flow_run.id)
+    if not await _queue(job, run_id, this_holder()):
+        return
+    launch.set(Launch(run_id, job.ask))
+    aside = [asyncio.create_task(_watch(job, client, run_id)), asyncio.create_task(_tidy(job))]
+    failure: Exception | None = None
+    try:
+        await execute(job.flow, flow_run, job.params)
+    except Exception as error:  # noqa: BLE001 Prefect's engine itself; the ledger knows how far the run came
+        failure = error
+    aside[0].cancel()
+    await _in_thread(_tell_end, job, run_id, failure)
+    if failure is None:
+        await _in_thread(ledger_of_runs.mark_settled, job.ledger, job.org, run_id)
+    await aside[1]
+
+
+async def _leave_to_worker(job: Job, client: Client) -> None:
+    known = {"round", "asked_by", "user_email", "parent_run_id", "retry_of"}
+    told = job.ask.model_dump(mode="json", include=known, exclude_none=True)
+    flow_run = await make_there(client, _making(job, told))
+    if not await _queue(job, str(flow_run.id), None):
+        return
+    await release(client, flow_run)
+    job.door.say(elsewhere=True, run_id=str(flow_run.id), status="queued")
+
+
+def _making(job: Job, told: Mapping[str, Any]) -> Making:
+    key = f"{job.org}:{job.key}" if job.key else None
+    return Making(redact(job.ask.params), told, this_holder(), job.ask.round, key)
+
+
+async def _queue(job: Job, run_id: str, holder: Holder | None) -> bool:
+    """Write the row; False where the same key was used before and that run is what was wanted."""
+    if job.key and (row := await _in_thread(_known, job, run_id)):
+        job.door.say(elsewhere=True, run_id=run_id, status=row.status)
+        return False
+    where = (job.ledger, job.org, run_id)
+    await _in_thread(ledger_of_runs.queue_run, *where, job.ask, holder)
+    job.door.say(run_id=run_id, queued=True)
+    return True
+
+
+def _known(job: Job, run_id: str) -> AuditRow | None:
+    try:
+        return ledger_of_runs.get_run(job.ledger, job.org, run_id)
+    except Mistake:
+        return None
+
+
+async def _fail(job: Job, error: RoundsmanError) -> None:
+    """Without a flow run there still is a record: a run of an id of ours, which failed."""
+    run_id = str(uuid.uuid4())
+    where = (job.ledger, job.org, run_id)
+    await _in_thread(ledger_of_runs.queue_run, *where, job.ask, this_holder())
+    job.door.say(run_id=run_id, queued=True)
+    await _in_thread(_tell_end, job, run_id, error)
+
+
+def _tell_end(job: Job, run_id: str, failure: Exception | None) -> None:
+    """Say how the run stands in the ledger; one that never began is closed first."""
+    if failure is not None:
+        facts = describe(failure)
+        ledger_of_runs.close_queued(job.ledger, job.org, run_id, "failed", facts)
+    row = ledger_of_runs.get_run(job.ledger, job.org, run_id)
+    if row.status in ("queued", "running"):
+        raise Unready(f"run '{run_id}' did not end", f"see 'roundsman show {run_id}'") from failure
+    job.door.say(closed=row.status, run_id=run_id, verdict=row.verdict, error=row.error)
+
+
+def _abandon(door: Door) -> None:
+    """Ctrl-C before the run was opened: nobody will open it any more."""
+    if door.run_id is None or door.is_over:
+        return
+    settings = get_settings()
+    ledger = ledger_of(settings)
+    with suppress(Mistake):
+        ledger_of_runs.request_cancel(ledger, settings.org_id, door.run_id, "signal")
+    row = ledger_of_runs.get_run(ledger, settings.org_id, door.run_id)
+    door.say(closed=row.status, run_id=row.run_id, verdict=row.verdict, error=row.error)
+
+
+async def _watch(job: Job, client: Client, run_id: str) -> None:
+    """A cancel in Prefect's UI reaches nobody but a worker: so we ask."""
+    while not await is_cancelling(client, run_id):
+        await asyncio.sleep(PREFECT_POLL_SECONDS)
+    with suppress(Mistake):
+        await _in_thread(ledger_of_runs.request_cancel, job.ledger, job.org, run_id, "Prefect")
+
+
+async def _tidy(job: Job) -> None:
+    await asyncio.sleep(SETTLE_AFTER_SECONDS)
+    await settle(job.ledger)
+
+
+async def _in_thread(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    return await asyncio.wrap_future(ledger_pool().submit(act, *args, **kwargs))
+
+
+if __name__ == "__main__":
+    main()

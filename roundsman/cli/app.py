@@ -1,0 +1,71 @@
+"""Which commands there are, and what holds for all of them.
+
+Nothing heavy is imported here or at the top of a command's file: `--help` must be quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roundsman.cli import agents, keeping, machine, mail, record, runs
+from roundsman.cli.complaint import Doors
+
+app = typer.Typer(
+    cls=Doors,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Agents that make the rounds of a data platform: they look, judge and tell.",
+    epilog="Exit codes: 0 success, 1 failed, 2 refused or mistaken, 3 by --fail-on, 130 cancelled.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"roundsman {version('roundsman')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    home: Annotated[
+        Path | None, typer.Option("--home", help="The folder of it all (default ~/.roundsman).")
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Agents that make the rounds of a data platform: they look, judge and tell."""
+    if home is not None:
+        from roundsman.settings import choose_home
+
+        choose_home(home)
+
+
+app.command("agents")(agents.list_agents)
+app.command("run")(runs.run)
+app.command("watch")(runs.watch)
+app.command("cancel")(runs.cancel)
+app.command("retry")(runs.retry)
+app.command("history")(record.history)
+app.command("show")(record.show)
+app.add_typer(keeping.artifacts, name="artifacts")
+app.command("verify-audit")(keeping.verify_audit)
+app.command("migrate")(keeping.migrate)
+app.command("init")(machine.init)
+app.command("doctor")(machine.doctor)
+importing = typer.Typer(
+    cls=Doors, no_args_is_help=True, rich_markup_mode=None, help="Bring real data in."
+)
+importing.command("mail")(mail.import_mail)
+app.add_typer(importing, name="import")
+app.command("demo", hidden=True)(machine.demo)

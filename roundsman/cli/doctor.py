@@ -1,0 +1,178 @@
+"""What a look at this machine finds: what works, what is missing, and how to mend it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from roundsman.errors import RoundsmanError
+
+if TYPE_CHECKING:
+    from roundsman.settings import Settings
+
+State = Literal["ok", "warning", "problem"]
+DISK_BYTES_LOW = 500 << 20
+DISK_BYTES_MIN = 50 << 20
+PREFECT_SECONDS = 5.0
+KEY_MODE = 0o600
+THEIR_PROFILES = Path("~/.prefect/profiles.toml")
+QUIET_PROFILES = frozenset({"", "local", "default", "ephemeral"})
+
+
+class Check(NamedTuple):
+    """One thing looked at: what was found, and what to do where it is not well."""
+
+    name: str
+    state: State
+    said: str
+    remedy: str = ""
+
+
+def look_here(settings: Settings) -> Iterator[Check]:
+    """Look at what this process can see by itself: home, ledger, Prefect's address."""
+    yield from _home(settings)
+    yield from _ledger(settings)
+    yield _systems_file(settings)
+    yield from _foreign_prefect()
+    yield from _prefect(settings)
+
+
+def _home(settings: Settings) -> Iterator[Check]:
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=home):
+            free = shutil.disk_usage(home).free
+    except OSError as error:
+        said = f"'{home}' is not writable: {error.strerror}"
+        yield Check("home", "problem", said, "make it writable or set ROUNDSMAN_HOME")
+        return
+    yield Check("home", "ok", f"'{home}' is writable")
+    state: State = "ok" if free >= DISK_BYTES_LOW else "warning"
+    state = "problem" if free < DISK_BYTES_MIN else state
+    remedy = "" if state == "ok" else "free some space: a ledger that cannot grow stops all runs"
+    yield Check("disk", state, f"{free / (1 << 30):.1f} GiB free", remedy)
+
+
+def _ledger(settings: Settings) -> Iterator[Check]:
+    from roundsman.store import open_ledger
+    from roundsman.store.engine import schema_status
+
+    try:
+        open_ledger(settings.ledger_url, settings.chain_key, settings.anchor).close()
+        found = schema_status(settings.ledger_url)
+    except RoundsmanError as error:
+        yield Check("ledger", "problem", error.said, error.remedy)
+        return
+    yield Check("ledger", "ok", f"'{found.place}' has schema {found.current}")
+    mode = settings.chain_key.stat().st_mode & 0o777
+    if mode == KEY_MODE:
+        yield Check("chain key", "ok", f"'{settings.chain_key}' is yours alone")
+    else:
+        said = f"'{settings.chain_key}' has mode {mode:04o}: others may read it"
+        yield Check("chain key", "problem", said, f"chmod 600 {settings.chain_key}")
+
+
+def _systems_file(settings: Settings) -> Check:
+    if settings.systems.is_file():
+        return Check("systems", "ok", f"'{settings.systems}' is there")
+    said = f"'{settings.systems}' does not exist"
+    return Check("systems", "problem", said, "write it: roundsman init")
+
+
+def _foreign_prefect() -> Iterator[Check]:
+    from roundsman.settings import foreign_prefect
+
+    names = foreign_prefect()
+    if names:
+        said = f"{', '.join(names)} in the environment: ignored by our runs"
+        yield Check(
+            "environment", "warning", said, "to use a server: set ROUNDSMAN_PREFECT_API_URL"
+        )
+    profile = _active_profile(THEIR_PROFILES.expanduser())
+    if profile:
+        said = f"your Prefect profile '{profile}' is ignored by our runs"
+        yield Check("profile", "warning", said, "to use its server: set ROUNDSMAN_PREFECT_API_URL")
+
+
+def _active_profile(path: Path) -> str:
+    try:
+        told: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    name = str(told.get("active") or "")
+    return "" if name in QUIET_PROFILES else name
+
+
+def _prefect(settings: Settings) -> Iterator[Check]:
+    from roundsman.settings import LOOPBACK_HOSTS
+
+    url = settings.prefect_url()
+    if url is None:
+        yield Check("prefect", "ok", "no server: each run brings a temporary one (10 to 15 s)")
+        return
+    host = urlsplit(url).hostname or ""
+    if host not in LOOPBACK_HOSTS:
+        said = f"runs speak to '{url}': is that somebody's production?"
+        yield Check("prefect address", "warning", said, "unset ROUNDSMAN_PREFECT_API_URL if not")
+    yield _answers(settings, url)
+
+
+def _answers(settings: Settings, url: str) -> Check:
+    from importlib.metadata import version
+
+    import httpx
+
+    ours = version("prefect")
+    secret = settings.prefect_auth
+    auth = tuple(secret.get_secret_value().split(":", 1)) if secret else None
+    try:
+        answer = httpx.get(
+            f"{url.rstrip('/')}/admin/version",
+            timeout=PREFECT_SECONDS,
+            auth=httpx.BasicAuth(*auth) if auth and len(auth) == 2 else None,
+            trust_env=False,
+        )
+        answer.raise_for_status()
+        theirs = str(answer.json())
+    except httpx.HTTPStatusError as error:
+        said = f"'{url}' answered {error.response.status_code}"
+        return Check("prefect", "problem", said, "check the address, or set ROUNDSMAN_PREFECT_AUTH")
+    except (httpx.HTTPError, ValueError) as error:
+        said = f"'{url}' does not answer: {error}"
+        return Check("prefect", "problem", said, "start it, or unset ROUNDSMAN_PREFECT_API_URL")
+    if theirs != ours:
+        said = f"'{url}' runs Prefect {theirs}, we run {ours}"
+        return Check("prefect", "warning", said, "install the same version on both sides")
+    return Check("prefect", "ok", f"'{url}' answers, version {theirs}")
+
+
+def look_at_systems() -> Iterator[Check]:
+    """Ask every configured system, through an operation in a process of its own."""
+    from roundsman.cli.start import finish_operation
+
+    try:
+        row = finish_operation("probe_systems", {})
+    except RoundsmanError as error:
+        yield Check("systems", "problem", error.said, error.remedy)
+        return
+    for told in row.artifacts.get("systems", []):
+        yield from _system(told)
+
+
+def _system(told: dict[str, Any]) -> Iterator[Check]:
+    name = f"{told['role']} {told['name']}"
+    if not told["reachable"]:
+        yield Check(name, "problem", f"{told['kind']}: {told['said']}", told["remedy"])
+        return
+    yield Check(name, "ok", f"{told['kind']} {told['version']} answers")
+    if told["can_write"] and not told["may_write"]:
+        said = "these credentials could write, and a look needs only to read"
+        yield Check(name, "warning", said, "give it credentials that may only read")
+    for note in told["notes"]:
+        yield Check(name, "ok", note)

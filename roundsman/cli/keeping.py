@@ -1,0 +1,129 @@
+"""`roundsman artifacts`, `verify-audit` and `migrate`: what is kept, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roundsman.cli.complaint import FAILED, Doors, Json, print_json, unknown
+
+if TYPE_CHECKING:
+    from roundsman.store.artifacts import ArtifactStore
+
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="Whose files are meant.")]
+FileName = Annotated[str, typer.Argument(metavar="FILE", help="A name that `list` shows.")]
+
+artifacts = typer.Typer(
+    cls=Doors,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The reports that runs have left behind.",
+)
+
+
+def _shelf() -> ArtifactStore:
+    from roundsman.settings import get_settings
+    from roundsman.store.artifacts import ArtifactStore
+
+    settings = get_settings()
+    return ArtifactStore(settings.artifacts, settings.org_id)
+
+
+@artifacts.command("list")
+def list_artifacts(
+    agent: Annotated[
+        str | None, typer.Argument(metavar="[AGENT]", help="Only this agent's files.")
+    ] = None,
+    pattern: Annotated[str, typer.Option(help="A glob, as *.json.")] = "*",
+    as_json: Json = False,
+) -> None:
+    """List the files, by agent."""
+    from roundsman import catalog
+
+    shelf = _shelf()
+    names = [agent] if agent else [card.name for card in catalog.cards()]
+    found = {name: shelf.list_files(name, pattern) for name in names}
+    if as_json:
+        print_json({name: files for name, files in found.items() if files or agent})
+        return
+    if not any(found.values()):
+        typer.echo("No artifacts yet.")
+    for name, files in found.items():
+        for file in files:
+            typer.echo(f"{name}/{file}" if agent is None else file)
+
+
+@artifacts.command("show")
+def show_artifact(agent: AgentName, file: FileName) -> None:
+    """Print a file's text."""
+    shelf = _shelf()
+    _require(shelf, agent, file)
+    typer.echo(shelf.read(file, agent))
+
+
+@artifacts.command("path")
+def path_artifact(
+    agent: AgentName,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Unset: the folder.")] = None,
+) -> None:
+    """Print where a file or an agent's folder is."""
+    shelf = _shelf()
+    if file is not None:
+        _require(shelf, agent, file)
+    typer.echo(str(shelf.folder(agent) / (file or "")))
+
+
+def _require(shelf: ArtifactStore, agent: str, file: str) -> None:
+    known = shelf.list_files(agent, "*")
+    if file not in known:
+        raise unknown(f"artifact of {agent}", file, known[:20])
+
+
+def verify_audit(
+    anchor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Anchors kept elsewhere (default: ours).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that nobody edited, removed, inserted or re-ordered what the ledger says."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.errors import Mistake
+    from roundsman.store.verify import verify
+
+    if anchor is not None and not anchor.is_file():
+        raise Mistake(f"--anchor '{anchor}' does not exist", "name a file of anchors")
+    memory = open_memory()
+    found = verify(memory.ledger, memory.org, anchor or memory.settings.anchor)
+    if as_json:
+        print_json(found)
+    else:
+        told = f"{found.events} events of '{found.org}'"
+        typer.echo(f"whole: {told}" if found.ok else f"NOT WHOLE: {told}")
+        for problem in found.problems:
+            typer.echo(f"  {problem}")
+        for blind in found.cannot_see:
+            typer.echo(f"  not seen by this check: {blind}")
+    if not found.ok:
+        typer.echo(f"the ledger was changed: {found.first_bad}", err=True)
+        raise typer.Exit(FAILED)
+
+
+def migrate(
+    status: Annotated[bool, typer.Option("--status", help="Only say which schema it has.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the ledger's tables to this version; also done by itself when the ledger is opened."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.settings import get_settings
+    from roundsman.store.engine import schema_status
+
+    if not status:
+        open_memory()
+    found = schema_status(get_settings().ledger_url)
+    if as_json:
+        print_json(found._asdict() | {"is_current": found.is_current})
+        return
+    state = "current" if found.is_current else f"this code wants {found.head}"
+    typer.echo(f"{found.place}: schema {found.current or 'none yet'} ({state})")

@@ -1,0 +1,82 @@
+"""How records look on a terminal; Rich is imported only when something is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHORT_ID = 8
+PIPE_WIDTH = 160
+
+STYLES = {
+    "success": "green",
+    "healthy": "green",
+    "running": "cyan",
+    "queued": "cyan",
+    "degraded": "yellow",
+    "unknown": "yellow",
+    "skipped": "dim",
+    "failed": "red",
+    "crashed": "red",
+    "timed_out": "red",
+    "refused": "red",
+    "cancelled": "magenta",
+}
+
+
+def console() -> Console:
+    """The console on stdout; wide enough for tables when nobody looks."""
+    import sys
+
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(file=sys.stdout, highlight=False, width=width, soft_wrap=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under column titles, without a frame; words with a meaning get its colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold", no_wrap=column in ("RUN", "STATUS"))
+    for row in rows:
+        drawn.add_row(*(Text(word, STYLES.get(word, "")) for word in map(text, row)))
+    console().print(drawn)
+
+
+def text(value: Any) -> str:
+    """A cell's words: times to the second in UTC, seconds with one digit, nothing as a dash."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%SZ}"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return str(value)
+
+
+def styled(words: str) -> str:
+    """The word in its colour; plain where stdout is no terminal (Typer strips it)."""
+    colours = {"dim": None, "cyan": "cyan", "green": "green", "yellow": "yellow", "red": "red"}
+    colour = colours.get(STYLES.get(words, ""))
+    return typer.style(words, fg=colour) if colour else words
+
+
+def field(name: str, value: Any) -> None:
+    """Print one `name  value` line; nothing at all for an empty value."""
+    if value not in (None, "", [], {}):
+        typer.echo(f"{name:<10} {text(value)}")
+
+
+def short(run_id: str) -> str:
+    """As much of an id as a person needs to type."""
+    return run_id[:SHORT_ID]

@@ -1,0 +1,144 @@
+"""`roundsman history` and `show`: what was run, and everything the ledger knows of one run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from roundsman.cli.complaint import Json, print_json
+from roundsman.errors import Mistake
+
+if TYPE_CHECKING:
+    from roundsman.store.records import AuditRow, EventRow, HistoryFilter, RunStatus
+
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="A UTC day, included.")
+]
+RunId = Annotated[str, typer.Argument(help="The run's id, or its first six or more characters.")]
+
+
+def history(
+    agent_type: Annotated[str | None, typer.Option("--agent", help="Only this agent.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only this status; several are parted by commas.")
+    ] = None,
+    user_email: Annotated[str | None, typer.Option(help="Only what this person asked for.")] = None,
+    start_date: Day = None,
+    end_date: Day = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many runs.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many of the newest.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.store import runs
+    from roundsman.store.records import HistoryFilter
+
+    wanted = HistoryFilter(
+        agent_type=agent_type,
+        status=_statuses(status),
+        user_email=user_email,
+        start_date=start_date.date() if start_date else None,
+        end_date=end_date.date() if end_date else None,
+        limit=limit,
+        offset=offset,
+    )
+    memory = open_memory()
+    found, total = runs.history(memory.ledger, memory.org, wanted)
+    if as_json:
+        print_json({"runs": [_brief(row) for row in found], "total": total})
+        return
+    _print_history(found, total, wanted)
+
+
+def _statuses(typed: str | None) -> tuple[RunStatus, ...] | None:
+    from typing import get_args
+
+    from roundsman.cli.complaint import unknown
+    from roundsman.store.records import RunStatus
+
+    known: tuple[RunStatus, ...] = get_args(RunStatus)
+    names = [name.strip() for name in (typed or "").split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise unknown("status", name, known)
+    return tuple(word for word in known if word in names) or None
+
+
+def _brief(row: AuditRow) -> dict[str, object]:
+    names = (
+        "id agent_type objective status user_email started_at completed_at duration_seconds "
+        "run_id round verdict dry_run created_at error_message asked_by"
+    )
+    told = row.model_dump(mode="json")
+    return {name: told[name] for name in names.split()}
+
+
+def _print_history(found: list[AuditRow], total: int, wanted: HistoryFilter) -> None:
+    from roundsman.cli.present import short, table
+
+    if not found:
+        typer.echo("No runs." if total == 0 else f"No more runs: there are {total}.")
+        return
+    columns = ("RUN", "AGENT", "STATUS", "VERDICT", "BEGAN", "SECONDS", "ASKED BY", "SAID")
+    table(
+        columns,
+        (
+            (
+                short(row.run_id),
+                row.round or row.agent_type,
+                row.status,
+                row.verdict,
+                row.started_at or row.created_at,
+                row.duration_seconds,
+                row.user_email or (row.asked_by.name or row.asked_by.kind if row.asked_by else ""),
+                (row.error_message or row.objective)[:70],
+            )
+            for row in found
+        ),
+    )
+    last = wanted.offset + len(found)
+    if last < total:
+        typer.echo(f"{last} of {total}; more: --offset {last}")
+
+
+def show(
+    run_id: RunId,
+    as_json: Json = False,
+    events: Annotated[bool, typer.Option(help="List every event too.")] = True,
+) -> None:
+    """Tell everything about one run: steps, times, verdict, gaps, artifacts, events."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.summary import files_of, print_run
+    from roundsman.store import runs
+    from roundsman.store.events import read_events
+
+    memory = open_memory()
+    row = memory.run(run_id)
+    steps = runs.steps(memory.ledger, memory.org, row.run_id)
+    told = read_events(memory.ledger, memory.org, run_id=row.run_id)
+    if as_json:
+        document = row.model_dump(mode="json")
+        document["steps"] = [step.model_dump(mode="json") for step in steps]
+        document["events"] = [event._asdict() for event in told]
+        print_json(document)
+        return
+    print_run(row, steps, files_of(memory, row.run_id))
+    if events:
+        _print_events(told)
+
+
+def _print_events(told: list[EventRow]) -> None:
+    from roundsman.cli.progress import words_of
+
+    typer.echo("\nEvents")
+    for event in told:
+        typer.echo(f"  {event.seq:>6}  {event.at:%H:%M:%S.%f}  {event.kind:<18}{words_of(event)}")
+
+
+def require_closed(row: AuditRow, verb: str) -> None:
+    """A Mistake unless the run has ended."""
+    if row.completed_at is None and row.status in ("queued", "running"):
+        raise Mistake(f"run '{row.run_id}' is still {row.status}", f"{verb} it when it has ended")

@@ -1,0 +1,179 @@
+"""How a run is started through the catalog and followed to its end and exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from roundsman.cli.complaint import BY_VERDICT, FAILED, MISTAKEN, STOPPED, complain, print_json
+from roundsman.cli.ledger import open_memory
+from roundsman.errors import Cancelled, Mistake, RoundsmanError
+
+if TYPE_CHECKING:
+    from roundsman.catalog import Started
+    from roundsman.cli.ledger import Memory
+    from roundsman.settings import Settings
+    from roundsman.store.records import AuditRow
+
+EXIT_CODES = {"success": 0, "cancelled": STOPPED, "refused": MISTAKEN}
+# From the best to the worst; --fail-on means this one and those after it.
+VERDICTS = ("healthy", "degraded", "unknown", "failed")
+
+
+class Wish(NamedTuple):
+    """What was typed: which run, with what, and what is to be done with its verdict."""
+
+    name: str
+    params: Mapping[str, Any]
+    fail_on: str | None = None
+    as_json: bool = False
+    retry_of: str | None = None
+
+
+def who(settings: Settings) -> str:
+    """Who is typing: the e-mail of the settings, else the name the system knows."""
+    import getpass
+
+    return settings.user_email or getpass.getuser()
+
+
+def begin(name: str, params: Mapping[str, Any], retry_of: str | None = None) -> Started:
+    """Ring at the catalog: a child process starts on it at once."""
+    from roundsman import catalog
+    from roundsman.settings import get_settings
+
+    settings = get_settings()
+    # The child loads the engine while we are still getting ready.
+    child = catalog.prepare(settings)
+    from roundsman.store.records import AskedBy
+
+    order = catalog.Order(
+        agent_or_round=name,
+        params=dict(params),
+        asked_by=AskedBy(kind="cli", name=who(settings)),
+        user_email=settings.user_email,
+        retry_of=retry_of,
+    )
+    return catalog.start(order, settings, child)
+
+
+def accepted(started: Started) -> str:
+    """The run's id once it stands in the ledger; raises what the run was refused for."""
+    message = started.queued()
+    if "refused" in message:
+        raise _refusal(message["refused"])
+    return str(message["run_id"])
+
+
+class TurnedDown(Mistake):
+    """A run that was refused; its audit row has this id."""
+
+    def __init__(self, said: str, run_id: str | None) -> None:
+        super().__init__(said)
+        self.run_id = run_id
+
+
+def _refusal(told: Mapping[str, Any]) -> RoundsmanError:
+    return TurnedDown(str(told.get("message", "refused")), told.get("run_id"))
+
+
+def run_to_end(wish: Wish) -> None:
+    """Start the run, show it work, print what it found, and end with its exit code."""
+    started = begin(wish.name, wish.params, wish.retry_of)
+    if not wish.as_json:
+        typer.echo(f"starting {wish.name} ...")
+    try:
+        run_id = accepted(started)
+    except TurnedDown as error:
+        complain(error, run_id=error.run_id, status="refused")
+        raise typer.Exit(MISTAKEN) from error
+    except KeyboardInterrupt:
+        started.interrupt()
+        raise typer.Exit(STOPPED) from None
+    memory = open_memory()
+    follow_to_end(memory, started, run_id, quiet=wish.as_json)
+    row = memory.run(run_id)
+    tell(memory, row, wish.as_json)
+    if row.status == "success" and _is_bad(row.verdict, wish.fail_on):
+        raise typer.Exit(BY_VERDICT)
+    end_with(row.status)
+
+
+def follow_to_end(memory: Memory, started: Started, run_id: str, quiet: bool) -> None:
+    """Show the run until it ends; Ctrl-C asks it to stop, a second one leaves it alone."""
+    from roundsman.cli.progress import watch_run
+
+    try:
+        watch_run(memory, run_id, quiet)
+    except KeyboardInterrupt:
+        typer.echo("stopping the run ... (again: leave it)", err=True)
+        started.interrupt()
+        try:
+            watch_run(memory, run_id, quiet=True)
+        except KeyboardInterrupt:
+            raise typer.Exit(STOPPED) from None
+
+
+def tell(memory: Memory, row: AuditRow, as_json: bool) -> None:
+    """Print the run that has ended, as a document or for a person."""
+    from roundsman.cli.summary import files_of, print_ended, run_document
+
+    files = files_of(memory, row.run_id)
+    if as_json:
+        print_json(run_document(row) | {"files": [str(path) for path in files]})
+    else:
+        print_ended(row, files, memory.settings)
+    if row.status not in ("success", "cancelled"):
+        complain_of(row, as_json)
+
+
+def complain_of(row: AuditRow, as_json: bool) -> None:
+    """One sentence on stderr for a run that did not end well."""
+    if as_json:
+        return
+    error = row.error or {}
+    said = error.get("message") or row.error_message or f"the run {row.status}"
+    typer.echo(f"{row.agent_type} {row.status}: {said}", err=True)
+
+
+def end_with(status: str) -> None:
+    """Leave with the exit code of a run's status."""
+    code = EXIT_CODES.get(status, FAILED)
+    if code:
+        raise typer.Exit(code)
+
+
+def _is_bad(verdict: str | None, fail_on: str | None) -> bool:
+    if verdict is None or fail_on is None:
+        return False
+    return VERDICTS.index(verdict) >= VERDICTS.index(fail_on)
+
+
+def explain_run(name: str, params: Mapping[str, Any], as_json: bool) -> None:
+    """Say what a run would read and about how much of it; the run itself does not happen."""
+    from roundsman.cli.summary import print_explained
+
+    row = finish_operation("explain", {"name": name, "given": dict(params)})
+    if as_json:
+        print_json(row.artifacts)
+    else:
+        print_explained(row.artifacts)
+
+
+def finish_operation(name: str, params: Mapping[str, Any]) -> AuditRow:
+    """Run an operation to its end without showing it; raises what it failed of."""
+    started = begin(name, params)
+    run_id = accepted(started)
+    memory = open_memory()
+    follow_to_end(memory, started, run_id, quiet=True)
+    row = memory.run(run_id)
+    if row.status == "success":
+        return row
+    error = row.error or {}
+    said = str(error.get("message") or row.error_message or f"'{name}' {row.status}")
+    if row.status == "cancelled":
+        raise Cancelled(said)
+    kind = Mistake if error.get("type") == Mistake.wire_type else RoundsmanError
+    raise kind(said, f"roundsman show {run_id[:8]}")

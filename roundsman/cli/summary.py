@@ -1,0 +1,221 @@
+"""What is printed when a run has ended: the verdict with its reasons, and where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from roundsman.cli.present import field, short, styled, table, text
+
+if TYPE_CHECKING:
+    from roundsman.cli.ledger import Memory
+    from roundsman.settings import Settings
+    from roundsman.store.records import AuditRow, StepRow
+
+ISSUES_MAX = 20
+WRITTEN = "artifact_written"
+SHOWN = (
+    "run_id",
+    "agent_type",
+    "round",
+    "status",
+    "verdict",
+    "dry_run",
+    "started_at",
+    "completed_at",
+    "duration_seconds",
+    "artifacts",
+    "error",
+)
+
+
+def run_document(row: AuditRow) -> dict[str, Any]:
+    """What `--json` prints of a run: the API's words, and the ledger's."""
+    told = row.model_dump(mode="json")
+    return {name: told[name] for name in SHOWN} | {
+        "ops_count": row.ops_count,
+        "duration_ms": round((row.duration_seconds or 0) * 1000),
+        "budget_status": row.budget,
+    }
+
+
+def print_run(row: AuditRow, steps: list[StepRow], files: list[Path]) -> None:
+    """Everything a person wants to know of one run."""
+    verdict = f"  {styled(row.verdict)}" if row.verdict else ""
+    typer.echo(f"{styled(row.status)}{verdict}  {row.round or row.agent_type}  {row.run_id}")
+    field("objective", row.objective)
+    field("asked by", _who(row))
+    field("began", row.started_at or row.queued_at)
+    field("ended", row.completed_at)
+    field("seconds", row.duration_seconds)
+    field("attempt", row.attempt if row.attempt > 1 else None)
+    field("dry run", "yes: nothing outside was changed" if row.dry_run else "no")
+    field("operations", _operations(row))
+    field("retry of", row.retry_of)
+    _print_error(row)
+    _print_steps(steps)
+    print_findings(row, files)
+
+
+def print_findings(row: AuditRow, files: list[Path]) -> None:
+    """Verdict's checks, issues with their reasons, gaps and files."""
+    found = row.artifacts
+    summary = _mapping(found.get("summary"))
+    if "checks_passed" in summary:
+        passed, total = summary["checks_passed"], summary.get("total_checks", "?")
+        typer.echo(f"\nChecks     {passed} of {total} passed")
+    _print_issues(_list(summary.get("issues")))
+    gaps = [_mapping(gap) for gap in _list(found.get("gaps"))]
+    if gaps:
+        typer.echo("\nNot seen")
+    for gap in gaps:
+        typer.echo(f"  {gap.get('step')}: {gap.get('said')}")
+        if gap.get("remedy"):
+            typer.echo(f"    {gap['remedy']}")
+    if files:
+        typer.echo("\nFiles")
+    for path in files:
+        typer.echo(f"  {path}")
+
+
+def _print_issues(issues: list[Any]) -> None:
+    if issues:
+        typer.echo("\nIssues")
+    for issue in map(_mapping, issues[:ISSUES_MAX]):
+        typer.echo(
+            f"  {styled_severity(issue)} {issue.get('type', '')}: {issue.get('message', '')}"
+        )
+        for reason in map(_mapping, _list(issue.get("reasons"))):
+            typer.echo(f"           {reason_words(reason)}")
+    if len(issues) > ISSUES_MAX:
+        typer.echo(f"  and {len(issues) - ISSUES_MAX} more, in the report")
+
+
+def styled_severity(issue: Mapping[str, Any]) -> str:
+    """The issue's severity, padded, in its colour."""
+    severity = str(issue.get("severity", "info"))
+    colours = {"high": "red", "critical": "red", "medium": "yellow"}
+    return typer.style(f"{severity:<8}", fg=colours.get(severity))
+
+
+def reason_words(reason: Mapping[str, Any]) -> str:
+    """Signal, value and threshold of a reason; its quote where it has one."""
+    words = f"{reason.get('signal', '')} {text(reason.get('value'))}"
+    if reason.get("threshold") is not None:
+        words += f" (threshold {text(reason['threshold'])})"
+    return f"{words}: {reason['quote']}" if reason.get("quote") else words
+
+
+def files_of(memory: Memory, run_id: str) -> list[Path]:
+    """The files that the run left behind, those that still exist."""
+    from roundsman.store.artifacts import ArtifactStore
+    from roundsman.store.events import read_events
+
+    row = memory.run(run_id)
+    folder = ArtifactStore(memory.settings.artifacts, memory.org).folder(row.agent_type)
+    events = read_events(memory.ledger, memory.org, run_id=run_id)
+    names = [(event.payload or {}).get("path") for event in events if event.kind == WRITTEN]
+    return [path for name in names if name and (path := folder / str(name)).exists()]
+
+
+def print_ended(
+    row: AuditRow, files: list[Path], settings: Settings, command: str | None = None
+) -> None:
+    """What a run that was just shown has found, and what to type next."""
+    verdict = f"  {styled(row.verdict)}" if row.verdict else ""
+    seconds = f"{row.duration_seconds:.1f} s" if row.duration_seconds is not None else ""
+    typer.echo(f"\n{styled(row.status)}{verdict}  {row.round or row.agent_type}  {seconds}")
+    _print_error(row)
+    print_findings(row, files)
+    _print_next(row, files, command or _command(settings))
+
+
+def _command(settings: Settings) -> str:
+    usual = settings.home == Path("~/.roundsman").expanduser()
+    return "roundsman" if usual else f"roundsman --home {settings.home}"
+
+
+def print_explained(told: Mapping[str, Any]) -> None:
+    """What a run would do and read; nothing has been read."""
+    typer.echo(f"{told.get('name')} would take these steps: {', '.join(_list(told.get('plan')))}")
+    readings = [_mapping(reading) for reading in _list(told.get("readings"))]
+    if readings:
+        columns = ("SYSTEM", "WHAT", "WHY", "ROWS", "BYTES")
+        table(columns, ([reading.get(c.lower()) for c in columns] for reading in readings))
+    else:
+        typer.echo("It does not say what it would read.")
+    known = [reading["bytes"] for reading in readings if reading.get("bytes") is not None]
+    if known:
+        typer.echo(f"about {sum(known) / 1e6:,.1f} MB in all, as far as the systems say")
+
+
+def _print_next(row: AuditRow, files: list[Path], command: str) -> None:
+    run_id = short(row.run_id)
+    typer.echo("\nNext")
+    typer.echo(f"  {command} show {run_id}")
+    report = next((path.name for path in files if path.suffix == ".md"), None)
+    if report:
+        typer.echo(f"  {command} artifacts show {row.agent_type} {report}")
+    if row.status in ("failed", "crashed", "timed_out", "cancelled"):
+        typer.echo(f"  {command} doctor")
+        typer.echo(f"  {command} retry {run_id}")
+
+
+def _print_error(row: AuditRow) -> None:
+    error = row.error or {}
+    if not error and row.error_message:
+        error = {"message": row.error_message}
+    if error:
+        where = f" in step {error['step']}" if error.get("step") else ""
+        kind = f"{error['type']}{where}: " if error.get("type") else ""
+        typer.echo(f"error      {kind}{error.get('message', '')}")
+
+
+def _print_steps(steps: list[StepRow]) -> None:
+    if not steps:
+        return
+    typer.echo("")
+    attempts = {step.attempt for step in steps}
+    columns = ("STEP", "STATUS", "SECONDS", "TRIES", "SAID")
+    rows = [
+        (
+            step.name if len(attempts) == 1 else f"{step.attempt}. {step.name}",
+            step.status,
+            f"{step.seconds:.2f}" if step.seconds is not None else None,
+            step.tries,
+            _step_said(step),
+        )
+        for step in steps
+    ]
+    table(columns, rows)
+
+
+def _step_said(step: StepRow) -> str:
+    error = step.error or {}
+    return str(error.get("message") or error.get("said") or error.get("reason") or "")[:100]
+
+
+def _operations(row: AuditRow) -> str | None:
+    if row.ops_count is None:
+        return None
+    limit = row.budget.get("ops_limit")
+    exceeded = ", budget exceeded" if row.budget.get("exceeded") else ""
+    return f"{row.ops_count}{f' of {limit}' if limit else ''}{exceeded}"
+
+
+def _who(row: AuditRow) -> str:
+    if row.asked_by is None:
+        return row.user_email or ""
+    name = row.user_email or row.asked_by.name
+    return f"{name} ({row.asked_by.kind})" if name else row.asked_by.kind
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []

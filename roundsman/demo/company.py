@@ -1,0 +1,115 @@
+"""What the sample company has: the same rows for the same seed and moment, at every start."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roundsman.rules.mail import MailRow, fingerprint_of
+from roundsman.rules.windows import FieldType
+
+NEWEST_MINUTES_AGO = 3
+WEEKEND_SHARE = 0.4
+CUSTOMERS = 120
+DOMAINS = ("birchwood.example", "harbor.example", "lumen.example", "quarry.example")
+SUBJECTS = (
+    "Invoice {n} is ready",
+    "Re: delivery on {day}",
+    "Minutes of the planning round",
+    "Your ticket {n} was answered",
+    "Weekly figures, week {week}",
+    "Question about order {n}",
+)
+PLANS = ("free", "team", "business")
+
+CUSTOMER_FIELDS: dict[str, FieldType] = {
+    "customer_id": "keyword",
+    "domain": "keyword",
+    "plan": "keyword",
+    "updated_at": "timestamp",
+}
+
+
+class Company(BaseModel):
+    """How large the sample is, and what is wrong with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    now: datetime
+    seed: int = 20
+    days: int = Field(default=14, ge=2, le=366)
+    mails_a_day: int = Field(default=280, ge=20, le=100_000)
+    missing_rows: int = Field(default=37, ge=0)
+    missing_days_ago: int = Field(default=5, ge=1)
+    stale_days: int = Field(default=3, ge=0)
+
+
+class Sample(NamedTuple):
+    """The rows of both sides; `missing` are the keys that never reached the warehouse."""
+
+    mails: list[MailRow]
+    missing: list[str]
+    customers: list[dict[str, Any]]
+
+
+def found_company(company: Company) -> Sample:
+    """Make the company's rows: mails up to now, one day incomplete, one table out of date."""
+    chance = random.Random(company.seed)
+    mails = [
+        _mail(chance, number, at)
+        for number, at in enumerate(sorted(_arrivals(company, chance)), start=1)
+    ]
+    return Sample(mails, _missing(company, chance, mails), list(_customers(company, chance)))
+
+
+def _arrivals(company: Company, chance: random.Random) -> Iterator[datetime]:
+    newest = company.now - timedelta(minutes=NEWEST_MINUTES_AGO)
+    yield newest
+    for day in range(company.days):
+        end = newest - timedelta(days=day)
+        share = WEEKEND_SHARE if end.weekday() >= 5 else 1.0
+        for _ in range(int(company.mails_a_day * share * chance.uniform(0.92, 1.08))):
+            yield end - timedelta(seconds=chance.randrange(1, 86_400))
+
+
+def _mail(chance: random.Random, number: int, at: datetime) -> MailRow:
+    domain = chance.choice(DOMAINS)
+    subject = chance.choice(SUBJECTS)
+    subject = subject.format(n=chance.randrange(1000, 9999), day=f"{at:%A}", week=f"{at:%V}")
+    sender = f"{chance.choice(('anna', 'ben', 'carla', 'dario', 'ela'))}@{domain}"
+    return MailRow(
+        message_id=f"mail-{number:06d}@sample.example",
+        received_at=at,
+        date_header=at - timedelta(seconds=chance.randrange(1, 90)),
+        sender=sender,
+        sender_domain=domain,
+        recipient="desk@sample.example",
+        subject=subject,
+        size_bytes=chance.randrange(900, 40_000),
+        fingerprint=fingerprint_of(f"{number} {subject}".encode()),
+        broken=False,
+        label=None,
+        subtype=None,
+    )
+
+
+def _missing(company: Company, chance: random.Random, mails: list[MailRow]) -> list[str]:
+    midnight = company.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = midnight - timedelta(days=min(company.missing_days_ago, company.days - 1))
+    day = [mail.message_id for mail in mails if start <= mail.received_at < start + timedelta(1)]
+    return sorted(chance.sample(day, min(company.missing_rows, len(day))))
+
+
+def _customers(company: Company, chance: random.Random) -> Iterator[dict[str, Any]]:
+    loaded = company.now - timedelta(days=company.stale_days)
+    for number in range(1, CUSTOMERS + 1):
+        yield {
+            "customer_id": f"customer-{number:04d}",
+            "domain": DOMAINS[(number - 1) % len(DOMAINS)],
+            "plan": chance.choice(PLANS),
+            "updated_at": loaded - timedelta(minutes=chance.randrange(0, 600)),
+        }

@@ -1,0 +1,2 @@
+select customer_id, domain, plan, updated_at
+from {{ source('crm', 'customers') }}

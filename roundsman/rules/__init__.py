@@ -1,0 +1,1 @@
+"""What follows from what: judgements on records, without clock, network or settings."""

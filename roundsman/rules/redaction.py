@@ -1,0 +1,180 @@
+"""What must never be written down: the one redactor before ledger, log, artifact and Prefect."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import quote
+
+REDACTED = "***"
+SECRET_CHARACTERS_MIN = 4
+DEPTH_MAX = 64
+
+_KEY_WORDS = (
+    "password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key"
+    "|private[_-]?key|signing[_-]?key|chain[_-]?key|credentials?|authorization|cookie|dsn"
+)
+_SECRET_KEY = re.compile(rf"(?:^|[_\-.\s])(?:{_KEY_WORDS})$|^(?:{_KEY_WORDS})$", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# One cheap look decides whether the slower patterns are worth trying at all.
+_SUSPICIOUS = re.compile(
+    r"://|[@=:]|bearer|basic|apikey|eyJ|-----BEGIN|gh[pousr]_|github_pat|xox|AKIA|AIza|ya29\."
+    r"|glpat-|sk-|essu_",
+    re.IGNORECASE,
+)
+_VALUE = r"""(?:\\?"(?:[^"\\\n]|\\[^"])*\\?"|'[^'\n]*'|[^\s"',;&)}\]]+)"""
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
+# A port followed by a path is no password; anything else up to the last @ is.
+_URL_PASSWORD = re.compile(
+    r"""(://[^\s/:@"'<>]{0,256}):(?!\d{1,5}(?:[/?#\s]|$))([^\s"'<>]{1,512})@"""
+)
+_QUERY = re.compile(
+    r"([?&](?:api[_-]?key|apikey|key|token|access_token|id_token|refresh_token|sig|signature"
+    r"|x-amz-signature|password|secret|client_secret)=)[^&\s#\"']+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"""(\b(?:proxy-)?authorization\\?["']?\s*[:=]\s*)(?:\\?["'])?"""
+    r"""(?:(bearer|basic|apikey|api-key|token|digest|negotiate)\s+)?[^\s"'\\,;}]+""",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(r"(\b(?:set-)?cookie\s*:\s*)[^\r\n\"']+", re.IGNORECASE)
+_SCHEME = re.compile(r"\b(bearer|basic|apikey)(\s+)([A-Za-z0-9._~+/=\-]{8,})", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    rf"""((?:\b|_)(?:{_KEY_WORDS})\\?["']?\s*)([=:]\s*)({_VALUE})""", re.IGNORECASE
+)
+_KNOWN = re.compile(
+    r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
+    r"|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bya29\.[\w-]{10,}"
+    r"|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}|\bessu_[\w=-]{16,}"
+)
+
+_registered: set[str] = set()
+_ordered: tuple[str, ...] = ()
+
+
+def register_secret(value: str) -> None:
+    """Have a value cut out of everything that is written from now on in this process.
+
+    Its URL-quoted and base64 forms go with it. Values under four characters are left alone:
+    cutting them would tear ordinary words apart.
+    """
+    global _ordered
+    if len(value) < SECRET_CHARACTERS_MIN:
+        return
+    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+    _registered.update({value, quote(value, safe="", errors="replace"), encoded})
+    _ordered = tuple(sorted(_registered, key=len, reverse=True))
+
+
+def forget_secrets() -> None:
+    """Forget all registered values."""
+    global _ordered
+    _registered.clear()
+    _ordered = ()
+
+
+def redact_text(text: str) -> str:
+    """Return the text without registered secrets, passwords in URLs, headers and keys."""
+    for secret in _ordered:
+        if secret in text:
+            text = text.replace(secret, REDACTED)
+    if not _SUSPICIOUS.search(text):
+        return text
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(value: Any) -> Any:
+    """Return nested JSON in the same shape, without secrets in values or behind telling keys.
+
+    What is deeper than 64 levels is cut.
+    """
+    return _redact(value, DEPTH_MAX)
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a value behind this key is a secret by its name alone."""
+    return bool(_SECRET_KEY.search(_CAMEL.sub("_", key)))
+
+
+def _redact(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return redact_text(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if depth == 0:
+        return REDACTED
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {_key(key): _behind(key, item, depth - 1) for key, item in items}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_redact(item, depth - 1) for item in cast("list[Any]", value)]
+    return value
+
+
+def _key(key: Any) -> Any:
+    return redact_text(key) if isinstance(key, str) else key
+
+
+def _behind(key: Any, value: Any, depth: int) -> Any:
+    if isinstance(key, str) and is_secret_key(key) and not _is_harmless(value):
+        return REDACTED
+    return _redact(value, depth)
+
+
+def _is_harmless(value: Any) -> bool:
+    return value is None or isinstance(value, bool) or value in ("", [], {})
+
+
+def _url_password(match: re.Match[str]) -> str:
+    return f"{match[1]}:{REDACTED}@"
+
+
+def _header(match: re.Match[str]) -> str:
+    scheme = f"{match[2]} " if match[2] else ""
+    return f"{match[1]}{scheme}{REDACTED}"
+
+
+def _scheme(match: re.Match[str]) -> str:
+    secret = _is_basic(match[3]) if match[1].lower() == "basic" else _is_opaque(match[3])
+    return f"{match[1]}{match[2]}{REDACTED}" if secret else match[0]
+
+
+def _assigned(match: re.Match[str]) -> str:
+    # "unexpected token: FROM" and "password: required" are prose; "token=FROM" is not.
+    prose = ":" in match[2] and match[2] != ":" and match[3][0] not in "\"'\\"
+    if prose and not _is_opaque(match[3]):
+        return match[0]
+    return f"{match[1]}{match[2]}{REDACTED}"
+
+
+def _is_opaque(word: str) -> bool:
+    """Whether a word looks made by a machine or chosen as a password."""
+    mixed = word.lower() != word and word[1:].lower() != word[1:]
+    return len(word) >= 20 or any(c.isdigit() for c in word) or mixed or "!" in word
+
+
+def _is_basic(word: str) -> bool:
+    try:
+        return b":" in base64.b64decode(word + "=" * (-len(word) % 4))
+    except (binascii.Error, ValueError):
+        return False
+
+
+_Replacement = str | Callable[[re.Match[str]], str]
+_PATTERNS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
+    (_PEM, REDACTED),
+    (_URL_PASSWORD, _url_password),
+    (_QUERY, rf"\g<1>{REDACTED}"),
+    (_HEADER, _header),
+    (_COOKIE, rf"\g<1>{REDACTED}"),
+    (_SCHEME, _scheme),
+    (_ASSIGNED, _assigned),
+    (_KNOWN, REDACTED),
+)

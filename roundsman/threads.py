@@ -1,0 +1,65 @@
+"""A bounded number of threads that never keep a process from ending."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Pool:
+    """Runs functions in at most `size` daemon threads, in the order in which they were given.
+
+    The standard pool joins its threads at exit: one call that hangs until its client's time-out
+    would hold back a process whose run was closed long ago.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+        self._growing = threading.Lock()
+
+    def submit(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Have it done in a thread; the future can be cancelled until it begins."""
+        future: Future[R] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                _fulfil(future, lambda: act(*args, **kwargs))
+
+        self._waiting.put(work)
+        self._grow()
+        return future
+
+    def _grow(self) -> None:
+        with self._growing:
+            if self._idle.acquire(blocking=False) or len(self._threads) >= self._size:
+                return
+            name = f"{self._name}-{len(self._threads)}"
+            thread = threading.Thread(target=self._serve, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            work = self._waiting.get()
+            work()
+            del work
+            self._idle.release()
+
+
+def _fulfil(future: Future[Any], act: Callable[[], Any]) -> None:
+    try:
+        result = act()
+    except BaseException as error:  # noqa: BLE001 whoever waits for the future gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,90 @@
+"""What holds for every command: quick help, one sentence for a mistake, known names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("roundsman")
+NOT_FOR_HELP = ("pydantic", "pydantic_settings", "sqlalchemy", "prefect", "rich", "yaml", "httpx")
+
+
+def test_help_names_every_command(roundsman):
+    said = roundsman("--help")
+    assert said.code == 0
+    for name in "agents run watch cancel retry history show artifacts verify-audit".split():
+        assert name in said.out
+    for name in "migrate init doctor import".split():
+        assert name in said.out
+    assert "demo" not in said.out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["agents"], ["run", "--help"]])
+def test_help_and_agents_load_nothing_heavy(words, tmp_path):
+    """Loading pydantic-settings alone would take longer than everything else together."""
+    code = (
+        "import sys; sys.argv = ['roundsman', *sys.argv[1:]]\n"
+        "from roundsman.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: sys.stderr.write(' '.join(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=True,
+    )
+    loaded = {name.split(".")[0] for name in ended.stderr.split()}
+    assert not loaded & set(NOT_FOR_HELP)
+
+
+def test_a_wrong_command_lists_the_known_ones(roundsman):
+    said = roundsman("histroy")
+    assert said.code == 2
+    assert "unknown command 'histroy'" in said.err
+    assert "history" in said.err
+
+
+def test_a_wrong_option_is_the_users_mistake(roundsman):
+    said = roundsman("history", "--colour")
+    assert said.code == 2
+    assert "--colour" in said.err
+
+
+def test_home_is_chosen_before_the_command(roundsman, tmp_path):
+    said = roundsman("--home", str(tmp_path / "other"), "init")
+    assert said.code == 0
+    assert (tmp_path / "other" / "systems.yaml").exists()
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(roundsman, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = roundsman("--home", str(tmp_path / "file" / "inner"), "history")
+    assert said.code in (1, 2)
+    assert "file" in said.err
+    assert "Traceback" not in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_bad_setting_names_its_variable(roundsman, monkeypatch):
+    from roundsman.settings import get_settings
+
+    monkeypatch.setenv("ROUNDSMAN_STEP_THREADS", "many")
+    get_settings.cache_clear()
+    said = roundsman("history")
+    assert said.code == 2
+    assert "ROUNDSMAN_STEP_THREADS" in said.err
+
+
+def test_the_real_command_completes_shells():
+    ended = subprocess.run(
+        [COMMAND, "--show-completion", "bash"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "roundsman" in ended.stdout

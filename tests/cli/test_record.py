@@ -1,0 +1,151 @@
+"""`history`, `show`, `cancel`, `watch`: what the terminal tells of what the ledger knows."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+TODAY = datetime.now(UTC).date()
+
+
+def test_an_empty_history_says_so(roundsman):
+    said = roundsman("history")
+    assert (said.code, said.out) == (0, "No runs.\n")
+    assert roundsman("history", "--json").document == {"runs": [], "total": 0}
+
+
+@pytest.mark.covers("A-033")
+def test_history_has_the_fields_of_the_contract(roundsman, past):
+    run_id = past.run(user_email="ann@example.com")
+    document = roundsman("history", "--json").document
+    assert document["total"] == 1
+    row = document["runs"][0]
+    names = "id agent_type objective status user_email started_at completed_at duration_seconds"
+    assert set(names.split()) <= set(row)
+    assert row["run_id"] == run_id
+    assert row["started_at"].endswith("Z")
+
+
+@pytest.mark.covers("A-034", "G-A1")
+def test_history_filters(roundsman, past):
+    failed = past.run("failed", error={"type": "ProviderError", "message": "down"})
+    other = past.run(agent="inbox_triage", user_email="ann@example.com")
+    past.run()
+
+    def found(*words: str) -> list[str]:
+        return [row["run_id"] for row in roundsman("history", "--json", *words).document["runs"]]
+
+    assert found("--status", "failed") == [failed]
+    assert found("--status", "failed,success", "--agent", "inbox_triage") == [other]
+    assert found("--user-email", "ann@example.com") == [other]
+    assert len(found("--start-date", str(TODAY - timedelta(1)), "--end-date", str(TODAY))) == 3
+    assert found("--end-date", str(TODAY - timedelta(2))) == []
+    assert found("--limit", "1", "--offset", "1") == [other]
+
+
+def test_a_wrong_status_lists_the_known_ones(roundsman):
+    said = roundsman("history", "--status", "done")
+    assert said.code == 2
+    assert "unknown status 'done'" in said.err
+    assert "crashed" in said.err
+
+
+def test_history_says_how_to_see_more(roundsman, past):
+    past.run()
+    past.run()
+    assert "more: --offset 1" in roundsman("history", "--limit", "1").out
+
+
+def test_show_tells_steps_times_verdict_gaps_and_events(roundsman, past):
+    summary = {
+        "checks_passed": 2,
+        "total_checks": 3,
+        "issues": [
+            {
+                "type": "parity",
+                "severity": "high",
+                "message": "37 rows are missing",
+                "reasons": [{"signal": "difference_percent", "value": 13.2, "threshold": 5.0}],
+            }
+        ],
+    }
+    gaps = [{"step": "query_bq_daily", "said": "table 'x' missing", "remedy": "name it"}]
+    run_id = past.run(verdict="degraded", artifacts={"summary": summary, "gaps": gaps})
+    said = roundsman("show", run_id[:8])
+    assert said.code == 0
+    for words in (
+        "success  degraded",
+        run_id,
+        "query_es_daily",
+        "0.25",
+        "2 of 3 passed",
+        "37 rows are missing",
+        "difference_percent 13.2 (threshold 5.0)",
+        "table 'x' missing",
+        "run_started",
+        "run_finished",
+    ):
+        assert words in said.out, words
+
+
+def test_show_as_json_has_steps_and_events(roundsman, past):
+    document = roundsman("show", past.run(), "--json").document
+    assert [step["name"] for step in document["steps"]] == ["query_es_daily"]
+    assert document["events"][0]["kind"] == "run_queued"
+
+
+def test_a_failed_run_shows_its_error_and_its_step(roundsman, past):
+    error = {"type": "ProviderError", "message": "search is down", "step": "query_es_daily"}
+    said = roundsman("show", past.run("failed", error=error))
+    assert "ProviderError in step query_es_daily: search is down" in said.out
+
+
+@pytest.mark.covers("A-112")
+def test_a_refused_run_can_be_shown(roundsman, past):
+    said = roundsman("show", past.refused("'windw_days' is no parameter"))
+    assert "refused" in said.out
+    assert "'windw_days' is no parameter" in said.out
+
+
+def test_an_unknown_run_is_one_sentence(roundsman, past):
+    said = roundsman("show", "abcdef12")
+    assert said.code == 2
+    assert "abcdef12" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_with_json_an_error_is_a_document_too(roundsman):
+    said = roundsman("show", "abcdef12", "--json")
+    assert said.code == 2
+    assert "abcdef12" in said.document["error"]
+
+
+def test_cancel_leaves_a_wish_in_the_ledger(roundsman, past):
+    run_id = past.run("running")
+    assert roundsman("cancel", run_id[:8]).code == 0
+    assert "cancel_requested" in roundsman("show", run_id).out
+
+
+def test_a_run_that_has_ended_is_not_cancelled(roundsman, past):
+    said = roundsman("cancel", past.run())
+    assert said.code == 2
+    assert "has ended as success" in said.err
+
+
+def test_watch_of_a_run_that_has_ended_tells_it_and_its_code(roundsman, past):
+    said = roundsman("watch", past.run("failed", error={"type": "X", "message": "gone"}))
+    assert said.code == 1
+    assert "query_es_daily" in said.out
+    assert "run failed" in said.out
+    assert roundsman("watch", past.run()).code == 0
+
+
+def test_retry_of_a_success_is_refused(roundsman, past):
+    said = roundsman("retry", past.run())
+    assert said.code == 2
+    assert "nothing to retry" in said.err
+
+
+def test_retry_of_a_working_run_is_refused(roundsman, past):
+    said = roundsman("retry", past.run("running"))
+    assert said.code == 2
+    assert "still running" in said.err

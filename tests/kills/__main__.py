@@ -1,0 +1,47 @@
+"""50 times `kill -9` at named points: is a run left open, is the record true, is anything twice?"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.kills.cases import CASES, KINDS, Case
+from tests.kills.play import play
+from tests.kills.scene import Scene
+from tests.servers.prefect_server import run_server
+
+SIDE_BY_SIDE = 2
+
+
+def main() -> int:
+    """Play every case; the last line counts."""
+    began = time.monotonic()
+    wrong: dict[str, list[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder, run_server(
+        Path(folder) / "prefect"
+    ) as server:
+        scene = Scene(Path(folder), server.url)
+
+        def attempt(numbered: tuple[int, Case]) -> tuple[Case, list[str]]:
+            number, case = numbered
+            return case, play(scene, case, Path(folder) / f"home-{number}")
+
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            for case, complaints in pool.map(attempt, enumerate(CASES)):
+                sys.stdout.write(f"{'ok ' if not complaints else 'BAD'} {case.kind}: {case.kill}\n")
+                sys.stdout.write("".join(f"      {one}\n" for one in complaints))
+                sys.stdout.flush()
+                if complaints:
+                    wrong[case.kill] = complaints
+    left = sum("statuses" in one for many in wrong.values() for one in many)
+    twice = sum("times" in one for many in wrong.values() for one in many)
+    sys.stdout.write(f"{time.monotonic() - began:.0f} s, {len(wrong)} not as they must be\n")
+    sys.stdout.write(f"kills={len(CASES)} kinds={len(KINDS)} open={left} twice={twice}\n")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""How each story of a kill is played, and what its outcome is held against."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import httpx
+
+from tests.kills.cases import Case
+from tests.kills.scene import PROCESS_SECONDS, Scene, Told
+
+POOL = "kills"
+
+
+def play(scene: Scene, case: Case, home: Path) -> list[str]:
+    """Let one process die as the case says; return what is not as it must be."""
+    home.mkdir(parents=True)
+    {"run": _run, "sweep": _sweep, "migrate": _migrate}.get(case.script, _work)(scene, case, home)
+    return _complaints(case, scene.judge(home))
+
+
+def _must_have_died(done: subprocess.CompletedProcess[str], case: Case) -> None:
+    # A door whose child died says so and ends with 1; a victim itself ends by the signal.
+    if done.returncode == 0:
+        raise AssertionError(f"nothing died at {case.kill}: {done.stdout}{done.stderr}")
+
+
+def _run(scene: Scene, case: Case, home: Path) -> None:
+    done = scene.run_agent(home, case.kill)
+    if case.statuses != ("success",):
+        _must_have_died(done, case)
+
+
+def _sweep(scene: Scene, case: Case, home: Path) -> None:
+    dead = "roundsman.child roundsman.store.steps:begin_step exit 2"
+    # The door of the dead run must not sweep it: it dies as well.
+    scene.run_agent(home, dead)
+    _must_have_died(scene.roundsman(home, "history", kill=case.kill), case)
+
+
+def _migrate(scene: Scene, case: Case, home: Path) -> None:
+    _must_have_died(scene.roundsman(home, "migrate", kill=case.kill), case)
+
+
+def _work(scene: Scene, case: Case, home: Path) -> None:
+    deployment = _deploy(scene)
+    worker = _worker(scene, case, home)
+    try:
+        run = _create_run(scene, deployment, home)
+        if case.script == "worker-too":
+            _await_lines(home, case.lines or 0)
+            os.killpg(worker.pid, signal.SIGKILL)
+        _await_end(scene, run, home, case)
+    finally:
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def _worker(scene: Scene, case: Case, home: Path) -> subprocess.Popen[bytes]:
+    variables = scene.variables(home, case.kill) | {
+        "PREFECT_API_URL": scene.prefect_url,
+        "PREFECT_HOME": str(home / "worker"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL]
+    # Not the word of the victim: the worker's own command line says "prefect" too.
+    variables["ROUNDSMAN_TEST_KILL"] = case.kill.replace("prefect ", "flow-run ", 1)
+    log = (home / "worker.log").open("wb")
+    return subprocess.Popen(
+        [*command, "--type", "process"],
+        env=variables,
+        cwd=scene.folder,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def _deploy(scene: Scene) -> str:
+    with httpx.Client(base_url=scene.prefect_url, timeout=30) as api:
+        api.post("/work_pools/", json={"name": POOL, "type": "process"})
+        flow = api.post("/flows/", json={"name": "trace_leaver"}).json()["id"]
+        made = api.post(
+            "/deployments/",
+            json={
+                "name": "here",
+                "flow_id": flow,
+                "entrypoint": "flows.trace_leaver:trace_leaver",
+                "work_pool_name": POOL,
+                "path": str(scene.copy),
+            },
+        )
+        made.raise_for_status()
+        return str(made.json()["id"])
+
+
+def _create_run(scene: Scene, deployment: str, home: Path) -> str:
+    with httpx.Client(base_url=scene.prefect_url, timeout=30) as api:
+        made = api.post(
+            f"/deployments/{deployment}/create_flow_run",
+            json={
+                "name": f"kill-{uuid.uuid4().hex[:8]}",
+                "parameters": {"params": {"file": str(home / "lines")}},
+                "state": {"type": "SCHEDULED"},
+            },
+        )
+        made.raise_for_status()
+        return str(made.json()["id"])
+
+
+def _await_lines(home: Path, count: int) -> None:
+    deadline = time.monotonic() + PROCESS_SECONDS
+    file = home / "lines"
+    while time.monotonic() < deadline:
+        if file.exists() and len(file.read_text().splitlines()) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{count} lines never came: {(home / 'worker.log').read_text()[-800:]}")
+
+
+def _await_end(scene: Scene, run: str, home: Path, case: Case) -> None:
+    """Wait for the flow's process to die; with it the worker, where the case wants that."""
+    deadline = time.monotonic() + PROCESS_SECONDS
+    while time.monotonic() < deadline:
+        listed = scene.roundsman(home, "history", "--json")
+        runs = json.loads(listed.stdout)["runs"] if listed.stdout else []
+        if any(one["run_id"] == run and one["status"] not in ("queued", "running") for one in runs):
+            return
+        time.sleep(0.3)
+    raise AssertionError(f"run {run} of {case} never ended: {(home / 'worker.log').read_text()[-800:]}")
+
+
+def _complaints(case: Case, told: Told) -> list[str]:
+    found: list[str] = []
+    if tuple(told.statuses) != case.statuses:
+        found.append(f"statuses {told.statuses}, not {list(case.statuses)}")
+    if case.step and told.last_steps != [case.step]:
+        found.append(f"last step {told.last_steps}, not {case.step}")
+    if case.lines is not None and sum(told.lines.values()) != case.lines:
+        found.append(f"{sum(told.lines.values())} effects, not {case.lines}")
+    if not told.verified:
+        found.append(f"verify-audit: {told.said[-300:]}")
+    found += [f"{line} happened {n} times" for line, n in told.lines.items() if n > 1]
+    return found
