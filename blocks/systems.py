@@ -162,8 +162,8 @@ def _read_entry(path: Path, role: Role, name: str, entry: Any) -> System:
     if kind not in kinds:
         said = "has no 'kind'" if kind is None else f"has the unknown kind '{kind}'"
         raise Mistake(f"'{path}': {where} {said}", f"known: {', '.join(kinds)}")
-    block = _block_class(role, str(kind))
-    known = sorted(set(block.model_fields) - set(Block.model_fields))
+    block = block_class(role, str(kind))
+    known = sorted(set(block.model_fields) - set(Block.model_fields) - {"kind"})
     for key in options:
         if key not in known:
             raise Mistake(
@@ -175,13 +175,14 @@ def _read_entry(path: Path, role: Role, name: str, entry: Any) -> System:
     return System(role=role, name=name, kind=str(kind), options=options)
 
 
-def _block_class(role: Role, kind: str) -> type[Block]:
+def block_class(role: Role, kind: str) -> type[Block]:
+    """The block's class; importing it imports no vendor's library."""
     module, name = KINDS[role][kind].split(":")
     return cast("type[Block]", getattr(importlib.import_module(module), name))
 
 
 def _make(path: Path, system: System, variables: Mapping[str, str]) -> Block:
-    block = _block_class(system.role, system.kind)
+    block = block_class(system.role, system.kind)
     options = values.look_up(path, system.where, system.options, variables)
     for field in values.path_fields(block):
         if isinstance(options.get(field), str):

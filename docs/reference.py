@@ -98,7 +98,9 @@ def agents_page() -> str:
         page += f"\n## `{card['name']}` {card['version']}\n\n{card['description']}\n\n"
         page += f"Capabilities: {', '.join(f'`{c}`' for c in card['capabilities'])}.\n\n"
         page += f"Steps: {', '.join(f'`{s}`' for s in card['plan'])}.\n\n"
-        page += _table(("parameter", "default", "meaning"), list(_parameters(card["params_schema"])))
+        page += _table(
+            ("parameter", "default", "meaning"), list(_parameters(card["params_schema"]))
+        )
     return page
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +35,10 @@ from roundsman.store.holders import this_holder
 from roundsman.store.records import Ask, ClosedStatus, Closing, Opening
 
 TRACEBACK_CHARACTERS_MAX = 8_000
+# Frames that every step passes through say nothing about what went wrong.
+ENGINE_FILES = {
+    str(Path(__file__).with_name(f"{name}.py")) for name in ("agent", "steps", "threads")
+}
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 R = TypeVar("R")
@@ -96,14 +101,19 @@ def ask_of(spec: Spec, params: AgentParams, base: Ask) -> Ask:
     facts = {
         "objective": params.objective or spec.card.description,
         "params": params.model_dump(mode="json"),
-        "plan": list(spec.card.plan),
         "dry_run": params.dry_run,
-        "code_version": code_version(spec.card.version),
         "budget_ms": params.budget_ms,
         "budget_ops": params.budget_ops,
         "budget_mode": params.budget_mode,
     }
     return base.model_copy(update=facts)
+
+
+def base_ask(spec: Spec, **facts: Any) -> Ask:
+    """Who asks for which version of an agent, before its parameters are known."""
+    card = spec.card
+    own = {"agent_type": card.name, "code_version": code_version(card.version)}
+    return Ask.model_validate(facts | own | {"plan": list(card.plan)})
 
 
 def check(
@@ -114,13 +124,13 @@ def check(
     return params, dict(spec.systems(params)) if spec.systems else {}
 
 
-def refusal(spec: Spec, raw: object, base: Ask) -> Ask:
+def refusal(raw: object, base: Ask) -> Ask:
     """The ask of a run that is refused, with what was given for its parameters."""
     try:
         params = given(raw)
     except Mistake:
         params = {"params": repr(raw)}
-    return base.model_copy(update={"params": params, "plan": list(spec.card.plan)})
+    return base.model_copy(update={"params": params})
 
 
 async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
@@ -129,8 +139,8 @@ async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
     ledger = await _in_ledger(ledger_of, get_settings())
     try:
         params, systems = check(spec, raw, where.round_params)
-    except Mistake as error:
-        ask, facts = refusal(spec, raw, base), describe(error)
+    except RoundsmanError as error:
+        ask, facts = refusal(raw, base), describe(error)
         await _in_ledger(
             ledger_of_runs.record_refused, ledger, org, ask, facts, run_id=where.run_id
         )
@@ -141,6 +151,9 @@ async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
         await _open(run, Opening(**ask.model_dump(), systems=systems))
     except Cancelled as error:
         return Ended("cancelled", str(error), error=error)
+    except Mistake as error:
+        # Prefect started a run again that the ledger has closed for good.
+        return Ended("refused", str(error), error=error)
     return await _work(spec, run, params)
 
 
@@ -156,7 +169,7 @@ def _base(spec: Spec, where: Whereabouts) -> Ask:
         "user_email": get_settings().user_email,
     }
     told = {name: where.told[name] for name in Ask.model_fields if name in where.told}
-    return Ask.model_validate(facts | told | {"agent_type": spec.card.name})
+    return base_ask(spec, **(facts | told))
 
 
 def _make_run(spec: Spec, run_id: str, ledger: Ledger, params: AgentParams) -> Run:
@@ -279,8 +292,11 @@ def _error(ended: Ended) -> dict[str, Any]:
     facts = describe(ended.error) | {"message": str(redact(ended.said))}
     if ended.status != "failed":
         return facts
-    told = "".join(traceback.format_exception(ended.error))
-    return facts | {"traceback": str(redact(told))[-TRACEBACK_CHARACTERS_MAX:]}
+    told = traceback.TracebackException.from_exception(ended.error)
+    told.stack = traceback.StackSummary.from_list(
+        [frame for frame in told.stack if frame.filename not in ENGINE_FILES]
+    )
+    return facts | {"traceback": str(redact("".join(told.format())))[-TRACEBACK_CHARACTERS_MAX:]}
 
 
 async def _in_ledger(act: Callable[..., R], *args: Any, **kwargs: Any) -> R:

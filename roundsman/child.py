@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import IO, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 from roundsman.agent import AgentFlow, spec_of
-from roundsman.attempt import AgentParams, Launch, ask_of, check, launch, refusal
+from roundsman.attempt import AgentParams, Launch, ask_of, base_ask, check, launch, refusal
 from roundsman.catalog import Round, resolve
 from roundsman.envelope import ledger_of, ledger_pool
 from roundsman.errors import Mistake, Refused, RoundsmanError, Unready
@@ -65,20 +65,22 @@ class Door:
             self._out.flush()
 
 
-class Job(NamedTuple):
-    """An order whose agent was found and loaded, and whose parameters hold."""
+class Place(NamedTuple):
+    """To whom it is said, and where and in whose name it is written."""
 
     door: Door
     ledger: Ledger
+    org: str
+
+
+class Job(NamedTuple):
+    """An order whose agent was found and loaded, and whose parameters hold."""
+
+    place: Place
+    ask: Ask
     flow: AgentFlow
     params: AgentParams
-    ask: Ask
     key: str | None
-
-    @property
-    def org(self) -> str:
-        """Whose run it is."""
-        return get_settings().org_id
 
 
 def main() -> NoReturn:
@@ -114,23 +116,22 @@ def _carry_out(order: Mapping[str, Any], settings: Settings, door: Door) -> None
     asked = _asked(order, settings)
     try:
         entrypoint, found = _find(order)
+        if found:
+            asked = asked.model_copy(update={"round": found.full_name})
+        _refuse_without_round(settings, found)
         flow = _load(entrypoint)
         spec = spec_of(flow)
-    except Mistake as error:
-        _refuse(door, opening.result(), asked, error)
-        return
-    if found:
-        asked = asked.model_copy(update={"round": found.full_name})
-    asked = asked.model_copy(update={"agent_type": spec.card.name})
-    given: dict[str, Any] = order.get("params") or {}
-    try:
-        params, _ = check(spec, given, found.params if found else {})
-        _refuse_without_round(settings, found)
-    except Mistake as error:
-        _refuse(door, opening.result(), refusal(spec, given, asked), error)
-        return
-    job = Job(door, opening.result(), flow, params, ask_of(spec, params, asked), order.get("key"))
-    asyncio.run(_run(job, is_here=settings.execute == "here"))
+        asked = base_ask(spec, **asked.model_dump(exclude_unset=True))
+        params, _ = check(spec, order.get("params"), found.params if found else {})
+    except RoundsmanError as error:
+        place = Place(door, opening.result(), settings.org_id)
+        _refuse(place, refusal(order.get("params"), asked), error)
+    except Exception as error:  # noqa: BLE001 the agent's own code broke before there was a run
+        _fail(Place(door, opening.result(), settings.org_id), asked, error)
+    else:
+        place = Place(door, opening.result(), settings.org_id)
+        job = Job(place, ask_of(spec, params, asked), flow, params, order.get("key"))
+        asyncio.run(_run(job, is_here=settings.execute == "here"))
 
 
 def _asked(order: Mapping[str, Any], settings: Settings) -> Ask:
@@ -169,10 +170,10 @@ def _refuse_without_round(settings: Settings, found: Round | None) -> None:
         )
 
 
-def _refuse(door: Door, ledger: Ledger, ask: Ask, error: Mistake) -> None:
+def _refuse(place: Place, ask: Ask, error: RoundsmanError) -> None:
     facts = describe(error)
-    run_id = ledger_of_runs.record_refused(ledger, get_settings().org_id, ask, facts)
-    door.say(refused={"run_id": run_id, **facts})
+    run_id = ledger_of_runs.record_refused(place.ledger, place.org, ask, facts)
+    place.door.say(refused={"run_id": run_id, **facts})
 
 
 async def _run(job: Job, is_here: bool) -> None:
@@ -181,9 +182,9 @@ async def _run(job: Job, is_here: bool) -> None:
         async with connect() as client:
             await act(job, client)
     except (Unready, Refused) as error:
-        if job.door.run_id is not None:
+        if job.place.door.run_id is not None:
             raise
-        await _fail(job, error)
+        await _in_thread(_fail, job.place, job.ask, error)
 
 
 async def _execute_here(job: Job, client: Client) -> None:
@@ -192,17 +193,20 @@ async def _execute_here(job: Job, client: Client) -> None:
     if not await _queue(job, run_id, this_holder()):
         return
     launch.set(Launch(run_id, job.ask))
-    aside = [asyncio.create_task(_watch(job, client, run_id)), asyncio.create_task(_tidy(job))]
+    over = asyncio.Event()
+    watching = asyncio.create_task(_watch(job, client, run_id))
+    tidying = asyncio.create_task(_tidy(job, over))
     failure: Exception | None = None
     try:
         await execute(job.flow, flow_run, job.params)
     except Exception as error:  # noqa: BLE001 Prefect's engine itself; the ledger knows how far the run came
         failure = error
-    aside[0].cancel()
-    await _in_thread(_tell_end, job, run_id, failure)
+    watching.cancel()
+    await _in_thread(_tell_end, job.place, run_id, failure)
     if failure is None:
-        await _in_thread(ledger_of_runs.mark_settled, job.ledger, job.org, run_id)
-    await aside[1]
+        await _in_thread(ledger_of_runs.mark_settled, job.place.ledger, job.place.org, run_id)
+    over.set()
+    await tidying
 
 
 async def _leave_to_worker(job: Job, client: Client) -> None:
@@ -212,50 +216,49 @@ async def _leave_to_worker(job: Job, client: Client) -> None:
     if not await _queue(job, str(flow_run.id), None):
         return
     await release(client, flow_run)
-    job.door.say(elsewhere=True, run_id=str(flow_run.id), status="queued")
+    job.place.door.say(elsewhere=True, run_id=str(flow_run.id), status="queued")
 
 
 def _making(job: Job, told: Mapping[str, Any]) -> Making:
-    key = f"{job.org}:{job.key}" if job.key else None
+    key = f"{job.place.org}:{job.key}" if job.key else None
     return Making(redact(job.ask.params), told, this_holder(), job.ask.round, key)
 
 
 async def _queue(job: Job, run_id: str, holder: Holder | None) -> bool:
     """Write the row; False where the same key was used before and that run is what was wanted."""
     if job.key and (row := await _in_thread(_known, job, run_id)):
-        job.door.say(elsewhere=True, run_id=run_id, status=row.status)
+        job.place.door.say(elsewhere=True, run_id=run_id, status=row.status)
         return False
-    where = (job.ledger, job.org, run_id)
+    where = (job.place.ledger, job.place.org, run_id)
     await _in_thread(ledger_of_runs.queue_run, *where, job.ask, holder)
-    job.door.say(run_id=run_id, queued=True)
+    job.place.door.say(run_id=run_id, queued=True)
     return True
 
 
 def _known(job: Job, run_id: str) -> AuditRow | None:
     try:
-        return ledger_of_runs.get_run(job.ledger, job.org, run_id)
+        return ledger_of_runs.get_run(job.place.ledger, job.place.org, run_id)
     except Mistake:
         return None
 
 
-async def _fail(job: Job, error: RoundsmanError) -> None:
+def _fail(place: Place, ask: Ask, error: Exception) -> None:
     """Without a flow run there still is a record: a run of an id of ours, which failed."""
     run_id = str(uuid.uuid4())
-    where = (job.ledger, job.org, run_id)
-    await _in_thread(ledger_of_runs.queue_run, *where, job.ask, this_holder())
-    job.door.say(run_id=run_id, queued=True)
-    await _in_thread(_tell_end, job, run_id, error)
+    ledger_of_runs.queue_run(place.ledger, place.org, run_id, ask, this_holder())
+    place.door.say(run_id=run_id, queued=True)
+    _tell_end(place, run_id, error)
 
 
-def _tell_end(job: Job, run_id: str, failure: Exception | None) -> None:
+def _tell_end(place: Place, run_id: str, failure: Exception | None) -> None:
     """Say how the run stands in the ledger; one that never began is closed first."""
     if failure is not None:
         facts = describe(failure)
-        ledger_of_runs.close_queued(job.ledger, job.org, run_id, "failed", facts)
-    row = ledger_of_runs.get_run(job.ledger, job.org, run_id)
+        ledger_of_runs.close_queued(place.ledger, place.org, run_id, "failed", facts)
+    row = ledger_of_runs.get_run(place.ledger, place.org, run_id)
     if row.status in ("queued", "running"):
         raise Unready(f"run '{run_id}' did not end", f"see 'roundsman show {run_id}'") from failure
-    job.door.say(closed=row.status, run_id=run_id, verdict=row.verdict, error=row.error)
+    place.door.say(closed=row.status, run_id=run_id, verdict=row.verdict, error=row.error)
 
 
 def _abandon(door: Door) -> None:
@@ -272,15 +275,19 @@ def _abandon(door: Door) -> None:
 
 async def _watch(job: Job, client: Client, run_id: str) -> None:
     """A cancel in Prefect's UI reaches nobody but a worker: so we ask."""
+    await asyncio.sleep(PREFECT_POLL_SECONDS)
     while not await is_cancelling(client, run_id):
         await asyncio.sleep(PREFECT_POLL_SECONDS)
     with suppress(Mistake):
-        await _in_thread(ledger_of_runs.request_cancel, job.ledger, job.org, run_id, "Prefect")
+        await _in_thread(
+            ledger_of_runs.request_cancel, job.place.ledger, job.place.org, run_id, "Prefect"
+        )
 
 
-async def _tidy(job: Job) -> None:
-    await asyncio.sleep(SETTLE_AFTER_SECONDS)
-    await settle(job.ledger)
+async def _tidy(job: Job, over: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(over.wait(), SETTLE_AFTER_SECONDS)
+    await settle(job.place.ledger)
 
 
 async def _in_thread(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from roundsman.rules.budget import Budget
 from roundsman.settings import Settings, get_settings
 from roundsman.store import Ledger, open_ledger
 from roundsman.store import runs as ledger_of_runs
-from roundsman.store.artifacts import ArtifactStore
+from roundsman.store.artifacts import ArtifactStore, prepare
 from roundsman.store.records import Note, Spent, StepSkip
 from roundsman.threads import Pool
 
@@ -125,10 +124,10 @@ class Run:
     def write(self, name: str, content: str | bytes) -> Path:
         """Write an artifact: said before and after, so that a torn one can be told."""
         self.check_alive()
-        body = content.encode() if isinstance(content, str) else content
-        facts = {"path": name, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        prepared = prepare(content)
+        facts = {"path": name, "bytes": prepared.bytes, "sha256": prepared.sha256}
         self.fenced(ledger_of_runs.note, Note(kind="artifact_intended", payload=facts))
-        path = self.artifacts.write(name, content, self.agent)
+        path = self.artifacts.put(name, prepared, self.agent)
         self.fenced(ledger_of_runs.note, Note(kind="artifact_written", payload=facts))
         return path
 

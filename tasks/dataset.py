@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
-from typing import Generic, NamedTuple, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from blocks.dataset import DatasetBlock
+from blocks.systems import load_system
 from roundsman.agent import Gap, step
+from roundsman.rules.parity import Strength
 from roundsman.rules.windows import (
     Bucket,
     Dataset,
@@ -17,13 +19,18 @@ from roundsman.rules.windows import (
     Level,
     Listing,
     Newest,
+    Reading,
+    Settling,
     Side,
     Span,
     Window,
+    settle_window,
 )
 
 # Rows dated later than this are not late clocks but wrong dates.
 CLOCK_SKEW = timedelta(minutes=5)
+
+DAILY_STEPS: dict[Side, str] = {"search": "query_es_daily", "warehouse": "query_bq_daily"}
 
 R = TypeVar("R")
 
@@ -56,9 +63,16 @@ class Sides(NamedTuple):
     search: Source
     warehouse: Source
 
-    async def ask(self, ask: Callable[[Source], Awaitable[R | Gap]]) -> Both[R]:
-        """Put one question to both at the same time."""
-        return Both(*await asyncio.gather(ask(self.search), ask(self.warehouse)))
+    async def ask(
+        self, ask: Callable[[Source], Awaitable[R | Gap]], after: Both[Any] | None = None
+    ) -> Both[R]:
+        """Put one question to both at once; a side that left a gap before is not asked again."""
+
+        async def one(source: Source, before: object) -> R | Gap:
+            return before if isinstance(before, Gap) else await ask(source)
+
+        search, warehouse = after or (None, None)
+        return Both(*await asyncio.gather(one(self.search, search), one(self.warehouse, warehouse)))
 
 
 class SeenNewest(NamedTuple):
@@ -74,6 +88,23 @@ class Blemishes(NamedTuple):
     without_time: int
     duplicate_keys: int | None
     fields: dict[str, FieldType]
+
+
+def open_source(side: Side, system: str, data: Dataset) -> Source:
+    """The side's block from systems.yaml, with what is compared of it."""
+    block = cast("DatasetBlock", load_system(side, system))
+    return Source(side, f"{side}/{system}", block, data, DAILY_STEPS[side])
+
+
+def estimate_readings(sides: Sides, settling: Settling, strength: Strength) -> list[Reading]:
+    """What a comparison would read of each side, by metadata alone."""
+    window = settle_window(datetime.now(UTC), None, None, settling)
+    why = "every key of the window" if strength == "keys" else "newest row, counts per day"
+    readings: list[Reading] = []
+    for source in sides:
+        guess = source.block.estimate(source.data, [window.span])
+        readings.append(Reading(source.system, source.data.name, why, guess.rows, guess.bytes))
+    return readings
 
 
 @step

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from blocks.dataset import DatasetBlock
+from blocks.systems import load_system
 from roundsman.agent import step
 from roundsman.errors import Mistake, Refused
 from roundsman.rules.mail import MAIL_FIELDS, MailRow, RawMail, parse_mail
@@ -212,6 +213,14 @@ def ensure_dataset(block: DatasetBlock, name: str) -> None:
         raise Mistake(
             f"'{name}' has no field '{missing[0]}'", "import into a dataset of another name"
         )
+
+
+def open_dataset(role: Literal["search", "warehouse"], name: str) -> DatasetBlock:
+    """The block of a search or a warehouse of systems.yaml."""
+    block = load_system(role, name)
+    if not isinstance(block, DatasetBlock):
+        raise Mistake(f"{role} '{name}' holds no rows", "name another system")
+    return block
 
 
 def mails_in(name: str) -> Dataset:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol, cast
+
 from pydantic import BaseModel, ConfigDict
 
 from blocks.systems import Role, load_system
 from roundsman.agent import step
 from roundsman.errors import RoundsmanError
+from roundsman.rules.windows import Probe
+
+
+class _Probed(Protocol):
+    # What every block of ours has beside Prefect's own methods.
+    def probe(self) -> Probe: ...
 
 
 class Answer(BaseModel):
@@ -26,11 +34,15 @@ class Answer(BaseModel):
     remedy: str = ""
 
 
+def _is_open(block: object) -> bool:
+    return bool(getattr(block, "twin", False) or getattr(block, "sandbox", False))
+
+
 @step
 def probe_system(role: Role, name: str, kind: str) -> Answer:
     """Ask one system once; that it does not answer is an answer, not an error."""
     try:
-        block = load_system(role, name)
+        block = cast(_Probed, load_system(role, name))
         probe = block.probe()
     except RoundsmanError as error:
         return Answer(
@@ -48,7 +60,8 @@ def probe_system(role: Role, name: str, kind: str) -> Answer:
         reachable=probe.reachable,
         version=probe.version,
         can_write=probe.can_write,
-        may_write=bool(getattr(block, "twin", False) or getattr(block, "sandbox", False)),
+        # Building models is what a transform is for.
+        may_write=role == "transform" or _is_open(block),
         notes=probe.notes,
         said="" if probe.reachable else "; ".join(probe.notes) or "does not answer",
     )

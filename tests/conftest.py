@@ -35,9 +35,11 @@ def _scrub() -> None:
 
 _scrub()
 
+pytest.register_assert_rewrite("tests.servers")
 # Fixtures stand beside the servers that they start.
 pytest_plugins = [
-    f"tests.servers.{path.stem}" for path in sorted((Path(__file__).parent / "servers").glob("*.py"))
+    f"tests.servers.{path.stem}"
+    for path in sorted((Path(__file__).parent / "servers").glob("*.py"))
 ]
 
 
@@ -57,9 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _not_run(reporter: pytest.TerminalReporter) -> Counter[str]:
     reasons = (str(report.longrepr) for report in reporter.stats.get("skipped", []))
-    return Counter(
-        reason.split(NOT_RUN)[1].strip("')") for reason in reasons if NOT_RUN in reason
-    )
+    return Counter(reason.split(NOT_RUN)[1].strip("')") for reason in reasons if NOT_RUN in reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

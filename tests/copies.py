@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("roundsman", "flows", "tasks", "blocks", "prefect.yaml", "tests/conftest.py")
+PARTS = ("roundsman", "flows", "tasks", "blocks", "prefect.yaml")
 
 
 def copy_repository(target: Path) -> Path:
     """Copy what an agent needs to run; the copy wins over the installed one by PYTHONPATH."""
     for part in PARTS:
         source = ROOT / part
+        if not source.exists():
+            continue
         place = target / part
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -41,7 +41,7 @@ DOORS = {
     "typer": ("roundsman/cli/",),
     "elasticsearch": ("blocks/search/elasticsearch.py",),
     "elastic_transport": ("blocks/search/elasticsearch.py",),
-    "google": ("blocks/warehouse/bigquery.py",),
+    "google": ("blocks/warehouse/bigquery",),
     "duckdb": ("blocks/warehouse/duckdb.py",),
     "sqlglot": ("blocks/warehouse/sql.py",),
     "pygal": ("tasks/chart.py",),
@@ -77,7 +77,7 @@ def _name(path: Path) -> str:
 @pytest.mark.parametrize("path", _sources(), ids=_name)
 def test_a_room_imports_only_its_own_floor_and_those_below(path: Path) -> None:
     own = FLOORS.index(path.relative_to(ROOT).parts[0])
-    above = {floor for floor in FLOORS[:own]}
+    above = set(FLOORS[:own])
     assert not {name for name in _imports(path) if name.split(".")[0] in above}
 
 

@@ -20,8 +20,9 @@ def believe(answer: Any, name: str) -> Answer:
     if not isinstance(answer, Mapping):
         raise _misread(name, "something that is no JSON object")
     shards = _mapping(answer, "_shards")
-    failed = shards.get("failed", 0)
-    if failed or shards.get("successful") != shards.get("total"):
+    if not shards:
+        raise _misread(name, "no account of its shards")
+    if shards.get("failed") or shards.get("successful") != shards.get("total"):
         reasons = "; ".join(_reasons(shards)) or "no reason given"
         raise _misread(
             name, f"an answer from {shards.get('successful')} of {shards.get('total')} shards "

@@ -45,7 +45,9 @@ def _cause(body: Any) -> tuple[str, str]:
     if isinstance(error, str):
         return "", error
     causes = _member(error, "root_cause")
-    first = cast("list[Any]", causes)[0] if isinstance(causes, list) and causes else error
+    named = cast("list[Any]", causes)[0] if isinstance(causes, list) and causes else None
+    # Where no shard is to blame, the list is empty and the cause stands beside it.
+    first = named or _member(error, "caused_by") or error
     kind, reason = _member(first, "type") or "", _member(first, "reason") or ""
     return str(kind), f"{kind}: {reason}" if kind or reason else ""
 

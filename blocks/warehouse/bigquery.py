@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr
 
@@ -47,6 +47,8 @@ PARTITIONS_MAX = 20_000
 BILLED_BYTES_MIN = 10 * 1024 * 1024
 LOAD_SECONDS = 300.0
 CANCEL_SECONDS = 5.0
+# One attempt of a metadata call: our steps retry, not the client.
+_ONCE: dict[str, Any] = {"retry": None, "timeout": METADATA_SECONDS}
 SCOPE = "https://www.googleapis.com/auth/bigquery"
 WRITE_PERMISSION = "bigquery.tables.updateData"
 
@@ -91,7 +93,7 @@ class BigQueryWarehouse(Warehouse):
         wanted = parse_table_name(name)
         wanted = wanted._replace(project=wanted.project or self.project)
         with _translated(f"describe warehouse '{name}'"):
-            table = self._client().get_table(str(wanted), retry=None, timeout=METADATA_SECONDS)
+            table = self._client().get_table(str(wanted), **_ONCE)
             return table_of(wanted, table)
 
     def answer(self, query: Query, what: str, rows_max: int) -> Answer:
@@ -278,11 +280,10 @@ class BigQueryWarehouse(Warehouse):
         from google.api_core.exceptions import GoogleAPICallError
 
         client = self._client()
-        times: dict[str, Any] = {"retry": None, "timeout": METADATA_SECONDS}
-        for dataset in client.list_datasets(max_results=10, **times):
-            for table in client.list_tables(dataset, max_results=1, **times):
+        for dataset in client.list_datasets(max_results=10, **_ONCE):
+            for table in client.list_tables(dataset, max_results=1, **_ONCE):
                 try:
-                    held = client.test_iam_permissions(table, [WRITE_PERMISSION], **times)
+                    held = client.test_iam_permissions(table, [WRITE_PERMISSION], **_ONCE)
                 except GoogleAPICallError as error:
                     return (
                         None,
@@ -299,7 +300,7 @@ class BigQueryWarehouse(Warehouse):
 
         dataset = bigquery.Dataset(f"{name.project or self.project}.{name.dataset}")
         dataset.location = self.location
-        self._client().create_dataset(dataset, exists_ok=True, retry=None, timeout=METADATA_SECONDS)
+        self._client().create_dataset(dataset, exists_ok=True, **_ONCE)
 
     def _load(
         self,
@@ -312,21 +313,30 @@ class BigQueryWarehouse(Warehouse):
 
         what = f"load into warehouse '{name}'"
         schema = [bigquery.SchemaField(f, _COLUMN_TYPES[kind]) for f, kind in fields.items()]
+        target = str(name._replace(project=name.project or self.project))
+        with tempfile.TemporaryFile() as file, _translated(what):
+            count = write_lines(file, str(name), fields, rows)
+            spend(what)
+            if count:
+                self._load_file(file, target, schema, disposition)
+            elif disposition == "WRITE_TRUNCATE":  # an empty file is no load job
+                self._client().delete_table(target, not_found_ok=True, **_ONCE)
+                self._client().create_table(bigquery.Table(target, schema), **_ONCE)
+        return count
+
+    def _load_file(self, file: IO[bytes], target: str, schema: list[Any], disposition: str) -> None:
+        from google.cloud import bigquery
+
         config = bigquery.LoadJobConfig(
             schema=schema,
             source_format="NEWLINE_DELIMITED_JSON",
             write_disposition=disposition,
             labels=run_labels(),
         )
-        target = str(name._replace(project=name.project or self.project))
-        with tempfile.TemporaryFile() as file, _translated(what):
-            count = write_lines(file, str(name), fields, rows)
-            seconds = max(spend(what), LOAD_SECONDS)
-            job = self._client().load_table_from_file(
-                file, target, rewind=True, job_config=config, num_retries=0, timeout=seconds
-            )
-            job.result(retry=None, timeout=seconds)
-        return count
+        job = self._client().load_table_from_file(
+            file, target, rewind=True, job_config=config, num_retries=0, timeout=LOAD_SECONDS
+        )
+        job.result(retry=None, timeout=LOAD_SECONDS)
 
 
 def _job_config(query: Query) -> Any:

@@ -27,8 +27,11 @@ _PASSING = frozenset(
         "jobRateLimitExceeded",
         "rateLimitExceeded",
         "tableUnavailable",
+        "timeout",
     }
 )
+# Reasons that stay: the client gives a failed job's unknown reason the status 500.
+_LASTING = frozenset({"bytesBilledLimitExceeded", "resourcesExceeded", "responseTooLarge"})
 
 
 def run_labels() -> dict[str, str]:
@@ -82,7 +85,8 @@ def raise_meaning(what: str, error: Any) -> NoReturn:
     reasons = {str(part.get("reason")) for part in details}
     status = int(error.code or 0)
     said = f"{what}: {first_line(error)}"
-    if status == 429 or status >= 500 or reasons & _PASSING:
+    passing = status == 429 or status >= 500 or reasons & _PASSING
+    if passing and not reasons & _LASTING:
         raise Unready(said, "try again", status=status) from error
     raise Refused(said, _remedy(status, reasons), status=status) from error
 

@@ -62,6 +62,6 @@ def _partition(table: BigQueryTable, columns: dict[str, Column]) -> Partition | 
         return None
     column = cut.field or ARRIVAL
     clock = columns[column].clock if column in columns else None
-    required = bool(table.require_partition_filter or cut.require_partition_filter)
+    required = bool(table.require_partition_filter)
     unit = cast("PartitionUnit", cut.type_ or "DAY")  # the client's own four words
     return Partition(column, clock or "TIMESTAMP", unit, required)

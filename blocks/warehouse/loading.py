@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import IO, Any
 
 from roundsman.errors import Refused
 from roundsman.rules.windows import FieldType
 
+INTEGER_LIMIT = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,40 +43,59 @@ def _lines(
 def _value(name: str, field: str, kind: FieldType, value: Any) -> Any:
     if value is None:
         return None
-    if kind == "timestamp":
-        return _time(name, field, value)
-    if kind in ("keyword", "text", "other") and not isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Decimal):
-        return float(value) if kind == "number" else int(value)
-    return value
-
-
-def _time(name: str, field: str, value: Any) -> str:
     try:
-        return _instant(value).isoformat(timespec="microseconds")
+        return _CONVERT.get(kind, _text)(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Refused(
-            f"warehouse table '{name}' refused a row: column '{field}' of type timestamp "
+            f"warehouse table '{name}' refused a row: column '{field}' of type {kind} "
             f"cannot hold {value!r:.80}",
-            "correct the value",
+            "correct the value, or replace the table with a column of another type",
         ) from error
 
 
-def _instant(value: Any) -> datetime:
+def _time(value: Any) -> str:
     """A datetime, date, ISO text or milliseconds since 1970, as the search side takes them too."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return _EPOCH + timedelta(milliseconds=value)
+        value = _EPOCH + timedelta(milliseconds=value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):
         raise TypeError("is no time")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value.isoformat(timespec="microseconds")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not -INTEGER_LIMIT <= int(value) < INTEGER_LIMIT:
+        raise ValueError("is no 64-bit integer")
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError("is no number")
+    return float(value)
+
+
+def _boolean(value: Any) -> bool:
+    if value not in (True, False, "true", "false"):
+        raise ValueError("is neither true nor false")
+    return value in (True, "true")
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, date):
         return value.isoformat()
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+_CONVERT: dict[FieldType, Callable[[Any], Any]] = {
+    "timestamp": _time,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+}

@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from blocks.systems import configuration_hash, load_system
+from blocks.systems import configuration_hash
 from roundsman.agent import AgentParams, Outcome, agent, current
 from roundsman.errors import Mistake
-from tasks.mail_files import MailSource, count_mails, kind_of, write_search, write_warehouse
+from tasks.mail_files import (
+    MailSource,
+    count_mails,
+    kind_of,
+    open_dataset,
+    write_search,
+    write_warehouse,
+)
 
 
 def _readable(path: str) -> str:
     try:
         kind_of(Path(path))
     except Mistake as mistake:
-        raise ValueError(str(mistake)) from mistake
+        raise PydanticCustomError("mail_path", "{said}", {"said": str(mistake)}) from mistake
     return path
 
 
@@ -42,8 +50,8 @@ class Params(AgentParams):
 
 
 def _systems(params: Params) -> dict[str, str]:
-    search = load_system("search", params.search)
-    warehouse = load_system("warehouse", params.warehouse)
+    search = open_dataset("search", params.search)
+    warehouse = open_dataset("warehouse", params.warehouse)
     return {
         f"search/{params.search}": configuration_hash(search),
         f"warehouse/{params.warehouse}": configuration_hash(warehouse),
@@ -53,8 +61,8 @@ def _systems(params: Params) -> dict[str, str]:
 @agent(operation=True, systems=_systems, plan=("count_mails", "write_search", "write_warehouse"))
 async def import_mail(params: Params) -> Outcome:
     """Count the mails, write them to both sides, and say what was broken."""
-    search = load_system("search", params.search)
-    warehouse = load_system("warehouse", params.warehouse)
+    search = open_dataset("search", params.search)
+    warehouse = open_dataset("warehouse", params.warehouse)
     hours = params.arrive_over_hours
     source = MailSource(
         paths=tuple(params.paths),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from pydantic import Field
 
-from blocks.systems import configuration_hash, load_system
+from blocks.systems import configuration_hash
 from roundsman.agent import AgentParams, Outcome, agent, current
 from roundsman.demo.company import Company, found_company
+from tasks.mail_files import open_dataset
 from tasks.seed import seed_search, seed_warehouse
 
 
@@ -27,8 +29,8 @@ class Params(AgentParams):
 
 
 def _systems(params: Params) -> dict[str, str]:
-    search = load_system("search", params.search)
-    warehouse = load_system("warehouse", params.warehouse)
+    search = open_dataset("search", params.search)
+    warehouse = open_dataset("warehouse", params.warehouse)
     return {
         f"search/{params.search}": configuration_hash(search),
         f"warehouse/{params.warehouse}": configuration_hash(warehouse),
@@ -44,13 +46,13 @@ async def seed_sample(params: Params) -> Outcome:
         days=params.days,
         mails_a_day=params.mails_a_day,
     )
-    sample = found_company(company)
+    sample = await asyncio.to_thread(found_company, company)
     if params.dry_run:
         current().skip("seed_search", "dry_run")
         current().skip("seed_warehouse", "dry_run")
         return Outcome(verdict="healthy", artifacts={"mails": len(sample.mails)}, gaps=[])
-    search = load_system("search", params.search)
-    warehouse = load_system("warehouse", params.warehouse)
+    search = open_dataset("search", params.search)
+    warehouse = open_dataset("warehouse", params.warehouse)
     told = {
         "indexed": await seed_search(search, params.index, sample),
         "loaded": await seed_warehouse(warehouse, params.table, params.customers, sample),

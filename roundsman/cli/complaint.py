@@ -78,7 +78,7 @@ def _from_system(error: OSError) -> RoundsmanError:
 class Doors(TyperGroup):
     """A group of commands that turns our errors into sentences and knows its own names."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; no error of ours leaves as a traceback."""
         if ctx.parent is None:
             _json_wanted.clear()
@@ -95,7 +95,7 @@ class Doors(TyperGroup):
             complain(ours)
             raise typer.Exit(exit_code(ours)) from error
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; a wrong name lists the known ones."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in self.commands:

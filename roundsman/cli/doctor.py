@@ -63,6 +63,8 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     from roundsman.store import open_ledger
     from roundsman.store.engine import schema_status
 
+    # Before it is opened: opening it makes a key that is too open ours alone again.
+    mode = _mode_of(settings.chain_key)
     try:
         open_ledger(settings.ledger_url, settings.chain_key, settings.anchor).close()
         found = schema_status(settings.ledger_url)
@@ -70,12 +72,21 @@ def _ledger(settings: Settings) -> Iterator[Check]:
         yield Check("ledger", "problem", error.said, error.remedy)
         return
     yield Check("ledger", "ok", f"'{found.place}' has schema {found.current}")
-    mode = settings.chain_key.stat().st_mode & 0o777
-    if mode == KEY_MODE:
-        yield Check("chain key", "ok", f"'{settings.chain_key}' is yours alone")
-    else:
-        said = f"'{settings.chain_key}' has mode {mode:04o}: others may read it"
-        yield Check("chain key", "problem", said, f"chmod 600 {settings.chain_key}")
+    key = settings.chain_key
+    if mode in (KEY_MODE, None):
+        yield Check("chain key", "ok", f"'{key}' is yours alone")
+        return
+    now = _mode_of(key)
+    state: State = "warning" if now == KEY_MODE else "problem"
+    said = f"'{key}' had mode {mode:04o}: others may have read it"
+    remedy = (
+        "it is 0600 now; who else uses this machine?" if now == KEY_MODE else f"chmod 600 {key}"
+    )
+    yield Check("chain key", state, said, remedy)
+
+
+def _mode_of(path: Path) -> int | None:
+    return path.stat().st_mode & 0o777 if path.exists() else None
 
 
 def _systems_file(settings: Settings) -> Check:

@@ -40,10 +40,8 @@ def list_artifacts(
     as_json: Json = False,
 ) -> None:
     """List the files, by agent."""
-    from roundsman import catalog
-
     shelf = _shelf()
-    names = [agent] if agent else [card.name for card in catalog.cards()]
+    names = [agent] if agent else shelf.agents()
     found = {name: shelf.list_files(name, pattern) for name in names}
     if as_json:
         print_json({name: files for name, files in found.items() if files or agent})
@@ -72,7 +70,8 @@ def path_artifact(
     shelf = _shelf()
     if file is not None:
         _require(shelf, agent, file)
-    typer.echo(str(shelf.folder(agent) / (file or "")))
+    path = shelf.locate(file or "any", agent)
+    typer.echo(str(path if file else path.parent))
 
 
 def _require(shelf: ArtifactStore, agent: str, file: str) -> None:
@@ -95,7 +94,7 @@ def verify_audit(
     if anchor is not None and not anchor.is_file():
         raise Mistake(f"--anchor '{anchor}' does not exist", "name a file of anchors")
     memory = open_memory()
-    found = verify(memory.ledger, memory.org, anchor or memory.settings.anchor)
+    found = verify(memory.ledger, memory.org, anchor)
     if as_json:
         print_json(found)
     else:

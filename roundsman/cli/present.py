@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -75,6 +76,14 @@ def field(name: str, value: Any) -> None:
     """Print one `name  value` line; nothing at all for an empty value."""
     if value not in (None, "", [], {}):
         typer.echo(f"{name:<10} {text(value)}")
+
+
+def near(path: Path) -> str:
+    """The path as one would type it from the working folder."""
+    import os
+
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def short(run_id: str) -> str:

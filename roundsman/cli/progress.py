@@ -27,8 +27,8 @@ Seen = Callable[["EventRow"], None]
 
 def follow(memory: Memory, run_id: str, after: int = 0) -> Iterator[EventRow]:
     """The run's events as they are written, until its last one; a dead run is closed meanwhile."""
-    from roundsman.store import runs
     from roundsman.store.events import read_events
+    from roundsman.store.sweep import sweep
 
     quiet_since = time.monotonic()
     while True:
@@ -41,18 +41,44 @@ def follow(memory: Memory, run_id: str, after: int = 0) -> Iterator[EventRow]:
         if events:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > SWEEP_SECONDS:
-            runs.sweep(memory.ledger)
+            sweep(memory.ledger)
             quiet_since = time.monotonic()
         time.sleep(POLL_SECONDS)
 
 
-def words_of(event: EventRow) -> str:
-    """What an event says, in a line."""
-    payload = event.payload
-    if payload is None:
-        return "(erased)"
-    say = WORDS.get(event.kind)
-    return say(payload) if say else _rest(payload)
+class Teller:
+    """Puts a run's events into words; only a step's first event has its name, so it remembers."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, int], str] = {}
+        self._begun: set[tuple[int, str]] = set()
+
+    def words_of(self, event: EventRow) -> str:
+        """What an event says, in a line."""
+        if event.payload is None:
+            return "(erased)"
+        say = WORDS.get(event.kind, _rest)
+        return say(self.complete(event))
+
+    def complete(self, event: EventRow) -> dict[str, Any]:
+        """The event's payload, with the step's name where that is known."""
+        payload = event.payload or {}
+        if "index" not in payload:
+            return payload
+        place = (event.attempt, int(payload["index"]))
+        if payload.get("name"):
+            self._names[place] = str(payload["name"])
+        return {"name": self._names.get(place), **payload}
+
+    def print(self, event: EventRow) -> None:
+        """One plain line an event, for a log or a pipe."""
+        words = self.words_of(event)
+        # A step may be called many times: that it began is said once.
+        again = event.kind == "step_started" and (event.attempt, words) in self._begun
+        self._begun.add((event.attempt, words))
+        if event.kind not in QUIET_KINDS and not again:
+            kind = event.kind.replace("_", " ")
+            typer.echo(f"{event.at:%H:%M:%S}  {kind:<17} {words}")
 
 
 def _rest(payload: dict[str, Any]) -> str:
@@ -82,12 +108,21 @@ def _said(error: dict[str, Any]) -> str:
     return f"{error.get('type', '')}: {error.get('message') or error.get('said') or ''}".strip(": ")
 
 
+def _began(payload: dict[str, Any]) -> str:
+    asked: dict[str, Any] = payload.get("asked_by") or {}
+    steps = len(payload.get("plan") or ())
+    dry = "dry run" if payload.get("dry_run") else "live"
+    return f"{payload.get('agent_type', '')}, {steps} steps, {dry}, asked by {asked.get('name')}"
+
+
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run_queued": _began,
+    "run_started": _began,
     "step_started": _named,
     "step_finished": _finished,
     "step_failed": lambda p: f"{_named(p)}  {_failure(p)}",
     "step_retried": lambda p: f"{_named(p)}  {_failure(p) or p.get('reason', '')}",
-    "step_skipped": lambda p: f"{_named(p)}  {p.get('reason', '')}",
+    "step_skipped": lambda p: f"{_named(p)}  {_failure(p).removeprefix('Skipped: ')}",
     "gap": lambda p: f"{_named(p)}  {p.get('said', '')}",
     "artifact_written": lambda p: str(p.get("path", "")),
     "artifact_intended": lambda p: str(p.get("path", "")),
@@ -98,22 +133,16 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
 QUIET_KINDS = frozenset({"artifact_intended", "run_queued"})
 
 
-def print_event(event: EventRow) -> None:
-    """One plain line an event, for a log or a pipe."""
-    if event.kind not in QUIET_KINDS:
-        kind = event.kind.replace("_", " ")
-        typer.echo(f"{event.at:%H:%M:%S}  {kind:<17} {words_of(event)}")
-
-
 class StepList:
     """The run's steps, redrawn in place on a terminal as their events come in."""
 
     def __init__(self) -> None:
         self.marks: dict[str, tuple[str, str]] = {}
+        self._teller = Teller()
 
     def take(self, event: EventRow) -> None:
         """Note what the event says about a step."""
-        payload = event.payload or {}
+        payload = self._teller.complete(event)
         for name in payload.get("plan") or ():
             self.marks.setdefault(str(name), ("waiting", ""))
         marks = {
@@ -123,11 +152,12 @@ class StepList:
             "step_skipped": "skipped",
         }
         if event.kind in marks:
-            words = words_of(event).partition("  ")[2]
+            words = self._teller.words_of(event).partition("  ")[2]
             self.marks[_named(payload)] = (marks[event.kind], words)
         elif event.kind in ("gap", "step_retried") and _named(payload) in self.marks:
             status = "unknown" if event.kind == "gap" else "running"
-            self.marks[_named(payload)] = (status, words_of(event).partition("  ")[2])
+            words = self._teller.words_of(event).partition("  ")[2]
+            self.marks[_named(payload)] = (status, words)
 
     def draw(self) -> Table:
         """The list as it stands."""
@@ -145,7 +175,7 @@ class StepList:
 def watch_run(memory: Memory, run_id: str, quiet: bool = False) -> str:
     """Show the run until it ends; returns its status."""
     if quiet or not sys.stdout.isatty():
-        return _watch(memory, run_id, None if quiet else print_event)
+        return _watch(memory, run_id, None if quiet else Teller().print)
     from rich.live import Live
 
     steps = StepList()

@@ -20,7 +20,9 @@ RunId = Annotated[str, typer.Argument(help="The run's id, or its first six or mo
 
 
 def history(
-    agent_type: Annotated[str | None, typer.Option("--agent", help="Only this agent.")] = None,
+    agent_type: Annotated[
+        str | None, typer.Option("--agent", "--agent-type", help="Only this agent.")
+    ] = None,
     status: Annotated[
         str | None, typer.Option(help="Only this status; several are parted by commas.")
     ] = None,
@@ -131,11 +133,13 @@ def show(
 
 
 def _print_events(told: list[EventRow]) -> None:
-    from roundsman.cli.progress import words_of
+    from roundsman.cli.progress import Teller
 
+    teller = Teller()
     typer.echo("\nEvents")
     for event in told:
-        typer.echo(f"  {event.seq:>6}  {event.at:%H:%M:%S.%f}  {event.kind:<18}{words_of(event)}")
+        words = teller.words_of(event)
+        typer.echo(f"  {event.seq:>6}  {event.at:%H:%M:%S.%f}  {event.kind:<18}{words}")
 
 
 def require_closed(row: AuditRow, verb: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from roundsman.cli.present import field, short, styled, table, text
+from roundsman.cli.present import field, near, short, styled, table, text
 
 if TYPE_CHECKING:
     from roundsman.cli.ledger import Memory
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from roundsman.store.records import AuditRow, StepRow
 
 ISSUES_MAX = 20
-WRITTEN = "artifact_written"
 SHOWN = (
     "run_id",
     "agent_type",
@@ -38,7 +37,7 @@ def run_document(row: AuditRow) -> dict[str, Any]:
     return {name: told[name] for name in SHOWN} | {
         "ops_count": row.ops_count,
         "duration_ms": round((row.duration_seconds or 0) * 1000),
-        "budget_status": row.budget,
+        "budget_status": _mapping(row.budget.get("status")),
     }
 
 
@@ -78,7 +77,7 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
     if files:
         typer.echo("\nFiles")
     for path in files:
-        typer.echo(f"  {path}")
+        typer.echo(f"  {near(path)}")
 
 
 def _print_issues(issues: list[Any]) -> None:
@@ -112,13 +111,13 @@ def reason_words(reason: Mapping[str, Any]) -> str:
 def files_of(memory: Memory, run_id: str) -> list[Path]:
     """The files that the run left behind, those that still exist."""
     from roundsman.store.artifacts import ArtifactStore
-    from roundsman.store.events import read_events
+    from roundsman.store.history import artifact_rows
 
-    row = memory.run(run_id)
-    folder = ArtifactStore(memory.settings.artifacts, memory.org).folder(row.agent_type)
-    events = read_events(memory.ledger, memory.org, run_id=run_id)
-    names = [(event.payload or {}).get("path") for event in events if event.kind == WRITTEN]
-    return [path for name in names if name and (path := folder / str(name)).exists()]
+    agent = memory.run(run_id).agent_type
+    shelf = ArtifactStore(memory.settings.artifacts, memory.org)
+    rows = artifact_rows(memory.ledger, memory.org, run_id)
+    paths = [shelf.locate(row.path, agent) for row in rows if row.state == "written"]
+    return [path for path in paths if path.exists()]
 
 
 def print_ended(
@@ -131,11 +130,14 @@ def print_ended(
     _print_error(row)
     print_findings(row, files)
     _print_next(row, files, command or _command(settings))
+    server = settings.prefect_url()
+    if server:
+        typer.echo(f"  {server.removesuffix('/api')}/runs/flow-run/{row.run_id}")
 
 
 def _command(settings: Settings) -> str:
     usual = settings.home == Path("~/.roundsman").expanduser()
-    return "roundsman" if usual else f"roundsman --home {settings.home}"
+    return "roundsman" if usual else f"roundsman --home {near(settings.home)}"
 
 
 def print_explained(told: Mapping[str, Any]) -> None:
@@ -149,7 +151,7 @@ def print_explained(told: Mapping[str, Any]) -> None:
         typer.echo("It does not say what it would read.")
     known = [reading["bytes"] for reading in readings if reading.get("bytes") is not None]
     if known:
-        typer.echo(f"about {sum(known) / 1e6:,.1f} MB in all, as far as the systems say")
+        typer.echo(f"about {sum(known) / 1e6:,.2f} MB in all, as far as the systems say")
 
 
 def _print_next(row: AuditRow, files: list[Path], command: str) -> None:
@@ -178,19 +180,25 @@ def _print_steps(steps: list[StepRow]) -> None:
     if not steps:
         return
     typer.echo("")
-    attempts = {step.attempt for step in steps}
-    columns = ("STEP", "STATUS", "SECONDS", "TRIES", "SAID")
-    rows = [
-        (
-            step.name if len(attempts) == 1 else f"{step.attempt}. {step.name}",
-            step.status,
-            f"{step.seconds:.2f}" if step.seconds is not None else None,
-            step.tries,
-            _step_said(step),
-        )
-        for step in steps
-    ]
-    table(columns, rows)
+    alike: dict[tuple[int, str, str], list[StepRow]] = {}
+    for step in steps:
+        alike.setdefault((step.attempt, step.name, step.status), []).append(step)
+    columns = ("STEP", "STATUS", "CALLS", "SECONDS", "TRIES", "SAID")
+    many = len({step.attempt for step in steps}) > 1
+    table(columns, (_step_line(calls, many) for calls in alike.values()))
+
+
+def _step_line(calls: list[StepRow], many: bool) -> tuple[object, ...]:
+    first = calls[0]
+    seconds = [step.seconds for step in calls if step.seconds is not None]
+    return (
+        f"{first.attempt}. {first.name}" if many else first.name,
+        first.status,
+        len(calls),
+        f"{sum(seconds):.2f}" if seconds else None,
+        sum(step.tries for step in calls),
+        next((said for said in map(_step_said, calls) if said), None),
+    )
 
 
 def _step_said(step: StepRow) -> str:
@@ -201,8 +209,9 @@ def _step_said(step: StepRow) -> str:
 def _operations(row: AuditRow) -> str | None:
     if row.ops_count is None:
         return None
-    limit = row.budget.get("ops_limit")
-    exceeded = ", budget exceeded" if row.budget.get("exceeded") else ""
+    budget = _mapping(row.budget.get("status"))
+    limit = budget.get("ops_limit")
+    exceeded = ", budget exceeded" if budget.get("exceeded") else ""
     return f"{row.ops_count}{f' of {limit}' if limit else ''}{exceeded}"
 
 

@@ -1,4 +1,7 @@
-"""`make demo`, `make up` and `make down`: the sample company, one agent's round, its server."""
+"""`make demo`, `make up` and `make down`: the sample company, one agent's round, its server.
+
+`python -m roundsman.demo [run|up|down] [HOME]`
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ HOME = CHECKOUT / ".roundsman" / "demo"
 ACTIONS = ("run", "up", "down")
 
 
-def act(action: str = "run") -> int:
+def act(action: str = "run", home: Path = HOME) -> int:
     """Do one of run, up and down in the demo's home; returns the exit code."""
     if action not in ACTIONS:
         raise Mistake(f"unknown action '{action}'", f"known are {', '.join(ACTIONS)}")
-    choose_home(HOME)
+    choose_home(home)
     settings = get_settings()
     if action == "up":
         return _up(settings)
@@ -50,7 +53,7 @@ def _down(settings: Settings) -> int:
 def main() -> int:
     """Act as typed; one sentence on stderr where it cannot be done."""
     try:
-        return act(*sys.argv[1:2])
+        return act(*sys.argv[1:2], *map(Path, sys.argv[2:3]))
     except RoundsmanError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, Mistake) else 1

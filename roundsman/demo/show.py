@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roundsman.cli.present import near
 from roundsman.demo.server import running_server, start_server, stop_server
 from roundsman.demo.words import say
 from roundsman.errors import RoundsmanError
@@ -50,7 +50,7 @@ sample_company:
 def show(settings: Settings) -> int:
     """Run the whole demo; returns 0 when the agent's run succeeded."""
     began = time.monotonic()
-    say(f"The sample company lives in {_near(settings.home)}; nothing else is touched.")
+    say(f"The sample company lives in {near(settings.home)}; nothing else is touched.")
     write_home(settings)
     mine = running_server(settings) is None
     try:
@@ -129,17 +129,11 @@ def _where_to_look(settings: Settings, row: AuditRow, seconds: float) -> None:
 
     files = files_of(open_memory(), row.run_id)
     say()
-    print_ended(row, files, settings, command=_command(settings))
-    say(f"  {_near(Path(sys.executable).with_name('roundsman'))} --help")
+    print_ended(row, files, settings, command=f"{_roundsman()} --home {near(settings.home)}")
+    say(f"  {_roundsman()} --help")
     say("  make up      keep the server, to see the run in Prefect's UI")
     say(f"\nThe whole demo took {seconds:.0f} s.")
 
 
-def _command(settings: Settings) -> str:
-    return f"{_near(Path(sys.executable).with_name('roundsman'))} --home {_near(settings.home)}"
-
-
-def _near(path: Path) -> str:
-    """The path as one would type it from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+def _roundsman() -> str:
+    return near(Path(sys.executable).with_name("roundsman"))

@@ -61,9 +61,9 @@ class Findings(_Record):
     dbt: PulseVerdict | None
     keys: KeyDifferences | None = None
     sides: tuple[SideFindings, ...] = ()
-    gaps: tuple[Gap, ...] = ()
     unusual_days: tuple[UnusualDay, ...] = ()
     drifts: tuple[FieldDrift, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 class Summary(_Record):
@@ -151,7 +151,8 @@ def _dbt_issues(dbt: PulseVerdict | None) -> Iterator[Issue]:
     if dbt.status == "degraded":
         message = f"dbt degraded: {dbt.reasons[0].quote}"
         yield Issue(type="dbt", severity="medium", message=message, reasons=dbt.reasons)
-    if dbt.status == "unknown":
+    # A project that could not be read is told by its gap.
+    if dbt.status == "unknown" and dbt.read:
         said = dbt.notes[0] if dbt.notes else "there are no results of a run"
         yield Issue(type="dbt", severity="medium", message=f"dbt unknown: {said}")
     for source in dbt.late_sources:

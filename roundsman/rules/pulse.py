@@ -66,6 +66,7 @@ class PulseVerdict(_Record):
 
     status: PulseStatus
     success: bool | None
+    read: bool = True
     models_run: int = 0
     tests_run: int = 0
     duration_sec: float = 0.0
@@ -79,11 +80,14 @@ class PulseVerdict(_Record):
     reasons: tuple[Reason, ...] = ()
 
 
-def judge_pulse(reading: PulseReading, now: datetime, age_hours_max: float) -> PulseVerdict:
+def judge_pulse(reading: PulseReading | None, now: datetime, age_hours_max: float) -> PulseVerdict:
     """ok when the last run was whole, is young enough and no source is stale.
 
-    Without results of a run the verdict is unknown, whatever the sources say, unless one is stale.
+    Without results of a run nothing is ok, and unknown unless a source is stale. None stands for
+    a project that could not be read.
     """
+    if reading is None:
+        return PulseVerdict(status="unknown", success=None, read=False)
     sources = reading.sources or ()
     failed = tuple(node for node in reading.nodes if node.status in FAILED_STATUSES)
     stale = tuple(source for source in sources if source.status in FAILED_SOURCES)

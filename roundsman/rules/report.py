@@ -100,7 +100,7 @@ def _head(report: Report) -> str:
         [
             f"# warehouse_health: {summary.status}",
             "",
-            f"**{passed}.** {report.objective}",
+            f"**{passed}.** {report.objective}".rstrip(),
             "",
             f"- Window: {_clock(window.start)} to {_clock(window.end)} ({settled}), "
             f"days of {window.zone}",
@@ -175,7 +175,7 @@ def _keys(keys: KeyDifferences | None) -> str:
 
 def _kind(title: str, number: int, named: Sequence[KeyDifference]) -> str:
     cut = f", {len(named):,} named" if number > len(named) else ""
-    lines = (f"- `{item.key}` {_clock(item.at)} {_cell(item.detail)}".rstrip() for item in named)
+    lines = (f"- `{_code(item.key)}` {_clock(item.at)} {item.detail}".rstrip() for item in named)
     return f"### {title} ({number:,}{cut})\n\n" + "\n".join(lines)
 
 
@@ -196,7 +196,13 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """One line in which a stranger's text (keys, error messages) is no markup."""
+    line = " ".join(text.split()).replace("<", "&lt;").replace("`", "'")
+    return line.replace("[", "\\[").replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")
 
 
 def _number(value: int | None) -> str:

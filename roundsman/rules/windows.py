@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Annotated, Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Level = Literal["day", "hour", "minute"]
 FieldType = Literal["timestamp", "keyword", "text", "integer", "number", "boolean", "other"]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"'{name}' is no time zone; name one such as 'Europe/Berlin'") from error
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
 Scalar = str | int | float | bool
 Side = Literal["search", "warehouse"]
 EndsBy = Literal["now", "search", "warehouse"]

@@ -19,7 +19,7 @@ FILE_BYTES_MAX = 256 * 1024 * 1024
 PATH_CHARACTERS_MAX = 200
 LISTED_MAX = 10_000
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

@@ -142,7 +142,7 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
     """Write a head down as one JSON line and wait until it is on the disk; raises OSError."""
     line = (json.dumps(anchor._asdict()) + "\n").encode()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("ab+", buffering=0) as file:
+    with open(path, "ab+", buffering=0, opener=_private) as file:
         # A line that a full disk cut short must not swallow this one.
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
@@ -150,6 +150,10 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
         if file.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file.fileno())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read_anchors(path: Path, org: str) -> tuple[list[Anchor], list[int]]:

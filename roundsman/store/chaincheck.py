@@ -47,8 +47,8 @@ def check_chain(ledger: Ledger, org: str, anchors: Iterable[Anchor]) -> ChainRep
     with ledger.reading() as connection:
         with stream(ledger, connection, _EVENTS, _from(org)) as rows:
             walk.follow(rows)
-        for seq in walk.misfits[:1]:
-            walk.say(seq, _diagnose(ledger, connection, (org, seq, walk.before_misfit)))
+        if walk.misfit is not None:
+            walk.explain(_diagnose(ledger, connection, (org, *walk.misfit)))
         walk.finish(ledger.execute(connection, _HEAD, {"org": org}).first())
     return walk.report()
 
@@ -62,8 +62,7 @@ class _Walk:
         self.expected = 1
         self.at = b""
         self.previous = genesis(ledger.key, org).encode()
-        self.misfits: list[int] = []
-        self.before_misfit = b""
+        self.misfit: tuple[int, bytes] | None = None
         self.said: list[tuple[int, str]] = []
         self.more = 0
         self.count = 0
@@ -78,26 +77,31 @@ class _Walk:
         else:
             self.more += 1
 
+    def explain(self, what: str) -> None:
+        """Add the sentence about the first event that does not fit; it is never cut."""
+        if self.misfit is not None:
+            seq = self.misfit[0]
+            self.said.insert(0, (seq, f"event {seq} of org '{self.org}': {what}"))
+
     def follow(self, rows: Iterator[RawEvent]) -> None:
         """Check every row against the one before it; the hot loop of a verification."""
         key, sha256, digest_of = self.key, hashlib.sha256, hmac.digest
         previous, expected, anchors = self.previous, self.expected, self.anchors
-        otherwise = seq = at = None
+        otherwise = at = None
         for seq, run, attempt, kind, at, payload, sha, stored in rows:
             broken = seq != expected
+            if broken and not self._gap(expected, seq):
+                continue
             try:
-                if broken:
-                    self._gap(expected, seq)
                 fields = b"\n".join((b"%d" % seq, run, b"%d" % attempt, kind, at, sha))
                 own = digest_of(key, previous + b"\n" + fields, "sha256").hex().encode()
                 if own != stored and not broken and not self._fits(otherwise, fields, stored):
                     self._misfit(seq, previous)
-                otherwise = None if own == stored or broken else own
-                if payload is not None and sha256(payload).hexdigest().encode() != sha:
+                elif payload is not None and sha256(payload).hexdigest().encode() != sha:
                     self.say(seq, "payload was changed")
+                otherwise = None if own == stored or broken else own
             except TypeError:
-                self.say(expected, "the row holds values of another type: it was changed")
-                seq = expected
+                self.say(seq, "the row holds values of another type: it was changed")
             if seq in anchors:
                 self._compare(anchors[seq], stored)
             previous, expected = stored, seq + 1
@@ -112,20 +116,23 @@ class _Walk:
         return own.hex().encode() == stored
 
     def _misfit(self, seq: int, previous: bytes) -> None:
-        if not self.misfits:
-            # Looked into after the pass, because the answer may stand further down.
-            self.before_misfit = previous
+        if self.misfit is None:
+            # Explained after the pass, because the answer may stand further down.
+            self.misfit = (seq, previous)
         else:
             self.say(seq, "does not fit its hash")
-        self.misfits.append(seq)
 
-    def _gap(self, expected: int, seq: int) -> None:
-        if seq < expected:
-            self.say(seq, "was inserted: the number is taken or too small")
+    def _gap(self, expected: int, seq: Any) -> bool:
+        """Say what is missing before this row; False where its number is no number."""
+        if not isinstance(seq, int):
+            self.say(expected, f"a row with the number {seq!r} was inserted")
+        elif seq < expected:
+            self.say(seq, "was inserted: no chain starts before event 1")
         elif seq == expected + 1:
             self.say(expected, "was removed")
         else:
             self.say(expected, f"was removed, with all up to event {seq - 1}")
+        return isinstance(seq, int) and seq > expected
 
     def _compare(self, anchors: list[Anchor], stored: bytes) -> None:
         for anchor in anchors:
@@ -166,27 +173,32 @@ def _diagnose(ledger: Ledger, connection: Connection, where: tuple[str, int, byt
     with stream(ledger, connection, _EVENTS + " LIMIT 2", values) as rows:
         found = list(rows)
     row = found[0]
-    if len(found) > 1:
-        following = found[1]
+    with stream(ledger, connection, _HASHES, {"org": org}) as hashes:
+        place = _place_of(ledger, row, hashes)
+    following = found[1] if len(found) > 1 else None
+    if following and place is None:
         if _link(ledger, previous, seq, following) == following[7]:
             return "was inserted: the row behind it is the one that belongs here"
         if _link(ledger, row[7], seq + 2, following) == following[7]:
             return "was removed, and the later rows were renumbered"
-    with stream(ledger, connection, _HASHES, {"org": org}) as hashes:
-        place = _place_of(ledger, row, hashes)
     if place is not None:
         return f"was re-ordered: the row here is event {place}"
     return "the row was changed: it does not fit its hash"
 
 
 def _place_of(ledger: Ledger, row: RawEvent, hashes: Iterator[tuple[int, bytes]]) -> int | None:
-    """Find where a moved row came from: behind which hash it fits."""
+    """Find where a moved row came from: behind which hash it fits; a mere copy came from nowhere.
+
+    It fits behind the row before its old place or, when neighbours were swapped, behind itself.
+    """
+    found = None
     for seq, stored in hashes:
-        # Behind the row before its old place, or, when neighbours were swapped, behind itself.
+        if stored == row[7] and seq != row[0]:
+            return None
         for place in (seq + 1, seq):
             if place != row[0] and _link(ledger, stored, place, row) == row[7]:
-                return place
-    return None
+                found = place
+    return found
 
 
 def _link(ledger: Ledger, previous: bytes, seq: int, row: RawEvent) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DBAPIError
 
 from roundsman.errors import Misread, Mistake, RoundsmanError, Unready
 from roundsman.rules.redaction import redact_text
@@ -126,13 +125,14 @@ def place_of(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def translate(error: DBAPIError, place: str) -> RoundsmanError:
+def translate(error: BaseException | None, place: str) -> RoundsmanError:
     """Return our error for what a database said: full, locked, unreachable, broken, forbidden."""
-    said = redact_text(str(error.orig).strip().splitlines()[0] if str(error.orig) else "no reason")
+    lines = str(error).strip().splitlines()
+    said = redact_text(lines[0] if lines else "no reason given")
     head = f"ledger '{place}'"
-    if isinstance(error.orig, sqlite3.Error):
-        return _translate_sqlite(head, said, getattr(error.orig, "sqlite_errorcode", 0))
-    return _translate_postgresql(head, said, getattr(error.orig, "sqlstate", None) or "")
+    if isinstance(error, sqlite3.Error):
+        return _translate_sqlite(head, said, getattr(error, "sqlite_errorcode", 0))
+    return _translate_postgresql(head, said, getattr(error, "sqlstate", None) or "")
 
 
 def _translate_sqlite(head: str, said: str, code: int) -> RoundsmanError:

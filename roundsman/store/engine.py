@@ -34,6 +34,7 @@ class Ledger:
         self.anchor_path = anchor_path
         self.key = b""
         self._native: dict[str, str] = {}
+        self._driver_error: type[BaseException] = self.engine.dialect.loaded_dbapi.Error
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
@@ -87,6 +88,9 @@ class Ledger:
         try:
             yield
         except DBAPIError as error:
+            raise translate(error.orig, self.place) from error
+        except self._driver_error as error:
+            # From the raw rows of a verification, which SQLAlchemy does not see.
             raise translate(error, self.place) from error
         except PoolTimeout as error:
             raise Unready(f"ledger '{self.place}' has no free connection", "try again") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -52,16 +53,27 @@ def run_samples(agent_type: str, status: str, seconds: float | None) -> list[Sam
     label = STATUS_LABELS.get(status)
     if label is None:
         return []
-    agent = {"agent_type": agent_type}
-    samples = [Sample(RUNS_TOTAL, canonical(agent | {"status": label}), 1.0)]
     if seconds is None:
-        return samples
-    reached = [str(edge) for edge in BUCKETS_SECONDS if seconds <= edge]
-    for edge in [*reached, "+Inf"]:
-        samples.append(Sample(f"{RUN_SECONDS}_bucket", canonical(agent | {"le": edge}), 1.0))
-    samples.append(Sample(f"{RUN_SECONDS}_count", canonical(agent), 1.0))
-    samples.append(Sample(f"{RUN_SECONDS}_sum", canonical(agent), float(seconds)))
-    return samples
+        return [Sample(RUNS_TOTAL, canonical({"agent_type": agent_type, "status": label}), 1.0)]
+    missed = sum(seconds > edge for edge in BUCKETS_SECONDS)
+    samples = _ones(agent_type, label, missed)
+    return [*samples, Sample(f"{RUN_SECONDS}_sum", _of_agent(agent_type), float(seconds))]
+
+
+@lru_cache(maxsize=4096)
+def _ones(agent_type: str, label: str, missed: int) -> list[Sample]:
+    agent = {"agent_type": agent_type}
+    edges = [str(edge) for edge in BUCKETS_SECONDS[missed:]] + ["+Inf"]
+    return [
+        Sample(RUNS_TOTAL, canonical(agent | {"status": label}), 1.0),
+        *(Sample(f"{RUN_SECONDS}_bucket", canonical(agent | {"le": le}), 1.0) for le in edges),
+        Sample(f"{RUN_SECONDS}_count", _of_agent(agent_type), 1.0),
+    ]
+
+
+@lru_cache(maxsize=512)
+def _of_agent(agent_type: str) -> str:
+    return canonical({"agent_type": agent_type})
 
 
 def add(connection: Connection, ledger: Ledger, org: str, samples: Iterable[Sample]) -> None:

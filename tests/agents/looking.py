@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from roundsman.agent import AgentParams, Gap, Outcome, agent, current, step
 from roundsman.budget import spend
@@ -14,7 +14,7 @@ from roundsman.errors import Misread, Mistake, Refused, Unready
 KINDS = {"unready": Unready, "refused": Refused, "misread": Misread}
 
 
-class Nested(AgentParams):
+class Nested(BaseModel, extra="forbid"):
     """A group of fields, as agents have them."""
 
     days: int = Field(default=7, ge=1)

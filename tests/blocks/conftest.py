@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.blocks.sides import Side, bytes_of, elasticsearch_state
+from roundsman.rules.windows import Dataset
+from tests.blocks.sides import (
+    MARCH,
+    REAL,
+    TWINS,
+    YEAR,
+    Document,
+    Side,
+    bytes_of,
+    document,
+    elasticsearch_state,
+    every,
+    rows_of,
+)
+from tests.blocks.wire import CAPS, PRODUCT
+from tests.servers.scripted import Reply, Scripted
 
 
 @pytest.fixture(
     scope="session",
-    params=[
-        "sqlite",
-        pytest.param("elasticsearch", marks=pytest.mark.needs("elasticsearch")),
-        "duckdb",
-        pytest.param("bigquery", marks=pytest.mark.needs("bigquery")),
-    ],
+    params=[*TWINS, *REAL],
 )
 def side(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -30,7 +40,7 @@ def side(
         yield _duckdb(folder)
     elif request.param == "bigquery":
         block = request.getfixturevalue("bigquery_warehouse")
-        yield Side("bigquery", block, look=lambda _: None)
+        yield Side("bigquery", block, look=lambda names: rows_of(block, names))
     else:
         yield from _elasticsearch(request)
 
@@ -58,3 +68,23 @@ def _elasticsearch(request: pytest.FixtureRequest) -> Iterator[Side]:
     yield side
     for name in side.made:
         server.ask("DELETE", f"/{name}")
+
+
+@pytest.fixture
+def server(scripted: Callable[..., Scripted]) -> Scripted:
+    """A scripted Elasticsearch that knows its fields; tests add the rest of the script."""
+    return scripted(headers=PRODUCT).on("POST", "/_field_caps", Reply(CAPS))
+
+
+@pytest.fixture(scope="module")
+def year(side: Side) -> Dataset:
+    """Four days around every change of clocks, a row each 20 minutes."""
+    return side.make("year", YEAR)
+
+
+@pytest.fixture(scope="module")
+def days(side: Side) -> tuple[Dataset, list[Document]]:
+    """Three days, a row each 3.7 minutes, some without a time."""
+    rows = every(3.7, MARCH, hours=72)
+    rows += [document(9000 + i, None) for i in range(4)]
+    return side.make("days", rows), rows

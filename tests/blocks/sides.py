@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from blocks.dataset import DatasetBlock
 from roundsman.rules.windows import Bucket, Dataset, FieldType, Level, Row, Span
 
 Document = dict[str, Any]
+
+TWINS = ("sqlite", "duckdb")
+REAL = (
+    pytest.param("elasticsearch", marks=pytest.mark.needs("elasticsearch")),
+    pytest.param("bigquery", marks=pytest.mark.needs("bigquery")),
+)
+# Only indices have patterns.
+SEARCHES = (TWINS[0], REAL[0])
 
 FIELDS: dict[str, FieldType] = {
     "received_at": "timestamp",
@@ -139,6 +149,13 @@ def bytes_of(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def rows_of(block: DatasetBlock, names: list[str]) -> object:
+    """The fields and the rows of the datasets made last."""
+    spans = [Span(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))]
+    made = [dataset(name) for name in names[-3:]]
+    return [(block.fields(data), block.list_rows(data, spans, 10_000)) for data in made]
+
+
 def elasticsearch_state(ask: Callable[[str, str], bytes], names: list[str]) -> object:
     """Identities, mappings and write counters of the indices."""
     listed = ",".join(names)
@@ -148,3 +165,27 @@ def elasticsearch_state(ask: Callable[[str, str], bytes], names: list[str]) -> o
         for name, of in stats.items()
     }
     return counters, json.loads(ask("GET", f"/{listed}/_mapping"))
+
+
+# Around these the clocks change: forward, back, at midnight, by half an hour.
+CHANGES = {
+    "Europe/Berlin": (datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)),
+    "America/New_York": (datetime(2026, 3, 7, tzinfo=UTC), datetime(2026, 10, 31, tzinfo=UTC)),
+    "Africa/Cairo": (datetime(2026, 4, 23, tzinfo=UTC), datetime(2026, 10, 29, tzinfo=UTC)),
+    "America/Havana": (datetime(2026, 3, 7, tzinfo=UTC), datetime(2026, 10, 31, tzinfo=UTC)),
+    "Australia/Lord_Howe": (datetime(2026, 4, 3, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC)),
+}
+MARCH = datetime(2026, 3, 28, tzinfo=UTC)
+WHOLE = Span(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+
+
+def _year() -> list[Document]:
+    starts = sorted({start for pair in CHANGES.values() for start in pair})
+    return [
+        row
+        for number, start in enumerate(starts)
+        for row in every(20, start, hours=96, first=number * 1000)
+    ]
+
+
+YEAR = _year()

@@ -14,7 +14,10 @@ from roundsman.errors import Mistake
         ("search=prod", {"search": "prod"}),
         ("dry_run=false", {"dry_run": False}),
         ("es.index=emails-*", {"es": {"index": "emails-*"}}),
-        ("dbt.models=[tag:daily, tag:critical]", {"dbt": {"models": ["tag:daily", "tag:critical"]}}),
+        (
+            "dbt.models=[tag:daily, tag:critical]",
+            {"dbt": {"models": ["tag:daily", "tag:critical"]}},
+        ),
         ("transform=null", {"transform": None}),
         ("since=2026-11-01", {"since": "2026-11-01"}),
         ("objective=a=b", {"objective": "a=b"}),

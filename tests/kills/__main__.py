@@ -20,9 +20,10 @@ def main() -> int:
     """Play every case; the last line counts."""
     began = time.monotonic()
     wrong: dict[str, list[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="kills-") as folder, run_server(
-        Path(folder) / "prefect"
-    ) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="kills-") as folder,
+        run_server(Path(folder) / "prefect") as server,
+    ):
         scene = Scene(Path(folder), server.url)
 
         def attempt(numbered: tuple[int, Case]) -> tuple[Case, list[str]]:
@@ -36,7 +37,7 @@ def main() -> int:
                 sys.stdout.flush()
                 if complaints:
                     wrong[case.kill] = complaints
-    left = sum("statuses" in one for many in wrong.values() for one in many)
+    left = sum("left open" in one for many in wrong.values() for one in many)
     twice = sum("times" in one for many in wrong.values() for one in many)
     sys.stdout.write(f"{time.monotonic() - began:.0f} s, {len(wrong)} not as they must be\n")
     sys.stdout.write(f"kills={len(CASES)} kinds={len(KINDS)} open={left} twice={twice}\n")

@@ -23,7 +23,7 @@ def play(scene: Scene, case: Case, home: Path) -> list[str]:
     """Let one process die as the case says; return what is not as it must be."""
     home.mkdir(parents=True)
     {"run": _run, "sweep": _sweep, "migrate": _migrate}.get(case.script, _work)(scene, case, home)
-    return _complaints(case, scene.judge(home))
+    return _complaints(case, scene.judge(home, len(case.statuses)))
 
 
 def _must_have_died(done: subprocess.CompletedProcess[str], case: Case) -> None:
@@ -40,8 +40,7 @@ def _run(scene: Scene, case: Case, home: Path) -> None:
 
 def _sweep(scene: Scene, case: Case, home: Path) -> None:
     dead = "roundsman.child roundsman.store.steps:begin_step exit 2"
-    # The door of the dead run must not sweep it: it dies as well.
-    scene.run_agent(home, dead)
+    scene.die_alone(home, dead)
     _must_have_died(scene.roundsman(home, "history", kill=case.kill), case)
 
 
@@ -71,8 +70,6 @@ def _worker(scene: Scene, case: Case, home: Path) -> subprocess.Popen[bytes]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
     command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL]
-    # Not the word of the victim: the worker's own command line says "prefect" too.
-    variables["ROUNDSMAN_TEST_KILL"] = case.kill.replace("prefect ", "flow-run ", 1)
     log = (home / "worker.log").open("wb")
     return subprocess.Popen(
         [*command, "--type", "process"],
@@ -135,11 +132,14 @@ def _await_end(scene: Scene, run: str, home: Path, case: Case) -> None:
         if any(one["run_id"] == run and one["status"] not in ("queued", "running") for one in runs):
             return
         time.sleep(0.3)
-    raise AssertionError(f"run {run} of {case} never ended: {(home / 'worker.log').read_text()[-800:]}")
+    raise AssertionError(
+        f"run {run} of {case} never ended: {(home / 'worker.log').read_text()[-800:]}"
+    )
 
 
 def _complaints(case: Case, told: Told) -> list[str]:
-    found: list[str] = []
+    left = [status for status in told.statuses if status in ("queued", "running")]
+    found = [f"a run was left open: {status}" for status in left]
     if tuple(told.statuses) != case.statuses:
         found.append(f"statuses {told.statuses}, not {list(case.statuses)}")
     if case.step and told.last_steps != [case.step]:

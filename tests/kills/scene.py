@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.copies import ROOT, copy_repository, derive_cards, environment
+from tests.copies import copy_repository, derive_cards, environment
 
 HOOK = Path(__file__).parent / "hook"
 PROCESS_SECONDS = 120
@@ -53,7 +53,7 @@ async def trace_leaver(params: Params) -> Outcome:
     await third(params.file, run, "third")
     return Outcome(verdict="healthy", artifacts={})
 '''
-ROUND = """
+ROUNDS = """deployments:
   - name: here
     entrypoint: flows.trace_leaver:trace_leaver
     work_pool: {name: kills}
@@ -78,8 +78,7 @@ class Scene:
         self.prefect_url = prefect_url
         self.copy = copy_repository(folder / "copy")
         (self.copy / "flows/trace_leaver.py").write_text(AGENT)
-        rounds = self.copy / "prefect.yaml"
-        rounds.write_text(rounds.read_text().rstrip() + ROUND)
+        (self.copy / "prefect.yaml").write_text(ROUNDS)
         derive_cards(self.copy, environment(self.copy, folder / "cards-home"))
 
     def variables(self, home: Path, kill: str = "", **more: str) -> dict[str, str]:
@@ -111,14 +110,27 @@ class Scene:
             home, "run", "trace_leaver", "--param", file, "--json", kill=kill, **more
         )
 
-    def judge(self, home: Path) -> Told:
-        """Ask the ledger by other processes, until nothing is going on any more."""
+    def die_alone(self, home: Path, kill: str) -> None:
+        """Let a child without a door die, so that nobody sweeps its run yet."""
+        order = {"agent_or_round": "trace_leaver", "params": {"file": str(home / "lines")}}
+        subprocess.run(
+            [sys.executable, "-P", "-m", "roundsman.child"],
+            input=json.dumps(order) + "\n",
+            env=self.variables(home, kill) | {"PREFECT_API_URL": self.prefect_url},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_SECONDS,
+        )
+
+    def judge(self, home: Path, expected: int) -> Told:
+        """Ask the ledger by other processes, until as many runs as expected are over."""
         deadline = time.monotonic() + PROCESS_SECONDS
         while True:
             listed = self.roundsman(home, "history", "--json")
             runs: list[dict[str, Any]] = json.loads(listed.stdout)["runs"]
             alive = [run for run in runs if run["status"] in ("queued", "running")]
-            if not alive or time.monotonic() > deadline:
+            if (not alive and len(runs) >= expected) or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         shown = [
@@ -138,8 +150,3 @@ class Scene:
 def _last_step(shown: dict[str, Any]) -> str | None:
     begun = [one["name"] for one in shown.get("steps", []) if one.get("began_at")]
     return begun[-1] if begun else None
-
-
-def repository() -> Path:
-    """The checkout that is tested."""
-    return ROOT

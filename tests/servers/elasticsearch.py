@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,15 +224,14 @@ def _wait_until_ready(server: Server, run_dir: Path) -> None:
 def _is_alive(pid: int | None) -> bool:
     """Whether the process runs; our own child is reaped on the way."""
     assert pid is not None
-    try:
+    with suppress(ChildProcessError):  # it may be another worker's child
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # noqa: S110 (another worker's child)
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return True
+    return state != "Z"
 
 
 def _until(is_true: object, seconds: float, what: str) -> None:

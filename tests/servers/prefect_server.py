@@ -116,3 +116,14 @@ def prefect_api(prefect_server: PrefectServer) -> Iterator[PrefectServer]:
 
     with temporary_settings({PREFECT_API_URL: prefect_server.url}):
         yield prefect_server
+
+
+@pytest.fixture
+def run_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of the test's own: what it runs in this process is told in a fresh ledger there."""
+    from roundsman.settings import get_settings
+
+    monkeypatch.setenv("ROUNDSMAN_HOME", str(tmp_path / "home"))
+    get_settings.cache_clear()
+    yield tmp_path / "home"
+    get_settings.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -53,13 +54,21 @@ class Scripted:
     An answer may wait for `let_go` (an Event) to be slow; a request that nobody answers gets 599.
     """
 
-    def __init__(self, *answers: Answer, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *answers: Answer,
+        headers: dict[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answers = list(answers)
         self.headers = headers or {}
         self.requests: list[Request] = []
         self.let_go = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Scripted:
@@ -75,7 +84,7 @@ class Scripted:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def on(self, method: str, ending: str, *replies: Reply) -> Scripted:
         """Answer requests to paths that end so: with one reply after another, the last for ever."""
@@ -139,7 +148,7 @@ def scripted() -> Iterator[Callable[..., Scripted]]:
     """Start scripted servers; they end with the test."""
     with ExitStack() as running:
 
-        def start(*answers: Answer, headers: dict[str, str] | None = None) -> Scripted:
-            return running.enter_context(Scripted(*answers, headers=headers))
+        def start(*answers: Answer, **options: Any) -> Scripted:
+            return running.enter_context(Scripted(*answers, **options))
 
         yield start

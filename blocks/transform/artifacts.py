@@ -1,0 +1,175 @@
+"""What dbt's own files say: run_results.json, sources.json and manifest.json as our records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from roundsman.errors import Misread
+from roundsman.rules.pulse import FreshnessStatus, NodeKind, NodeResult, SourceFreshness
+
+ARTIFACT_BYTES_MAX = 200_000_000
+# Manifests of large projects take long to read, and only a note depends on them.
+MANIFEST_BYTES_MAX = 50_000_000
+MESSAGE_LETTERS_MAX = 500
+
+# Commands that do something to the nodes of their results; `compile` and `docs` leave results too.
+RUNNING = frozenset({"build", "run", "test", "seed", "snapshot", "retry", "clone"})
+_SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Metadata(_Part):
+    generated_at: datetime
+
+
+class _Arguments(_Part):
+    which: str | None = None
+
+
+class _Result(_Part):
+    unique_id: str
+    status: str
+    message: str | None = None
+    failures: int | None = None
+    execution_time: float = 0.0
+
+
+class RunResults(_Part):
+    """`run_results.json`, as far as we need it."""
+
+    metadata: _Metadata
+    args: _Arguments = _Arguments()
+    results: list[_Result]
+    elapsed_time: float = 0.0
+
+    @property
+    def ran_at(self) -> datetime:
+        """When the command ended, in UTC."""
+        at = self.metadata.generated_at
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+    def nodes(self, chosen: frozenset[str] | None) -> tuple[NodeResult, ...]:
+        """The results of these nodes; None: of all."""
+        return tuple(
+            NodeResult(
+                name=node_name(result.unique_id),
+                kind=node_kind(result.unique_id),
+                status=result.status,
+                message=_short(result.message),
+                failures=result.failures,
+                duration_seconds=result.execution_time,
+            )
+            for result in self.results
+            if chosen is None or result.unique_id in chosen
+        )
+
+
+class _Period(_Part):
+    count: int | None = None
+    period: Literal["minute", "hour", "day"] | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        if self.count is None or self.period is None:
+            return None
+        return float(self.count * _SECONDS[self.period])
+
+
+class _Criteria(_Part):
+    warn_after: _Period | None = None
+    error_after: _Period | None = None
+
+
+class _Source(_Part):
+    unique_id: str
+    status: FreshnessStatus
+    max_loaded_at: datetime | None = None
+    max_loaded_at_time_ago_in_s: float | None = None
+    criteria: _Criteria = _Criteria()
+    error: str | None = None
+
+
+class Sources(_Part):
+    """`sources.json`, as far as we need it."""
+
+    results: list[_Source]
+
+    def freshness(self) -> tuple[SourceFreshness, ...]:
+        """The age of each source that was asked."""
+        return tuple(_freshness(source) for source in self.results)
+
+
+def _freshness(source: _Source) -> SourceFreshness:
+    warn, error = source.criteria.warn_after, source.criteria.error_after
+    return SourceFreshness(
+        name=".".join(source.unique_id.split(".")[2:]),
+        status=source.status,
+        newest=source.max_loaded_at,
+        age_seconds=source.max_loaded_at_time_ago_in_s,
+        warn_after_seconds=warn.seconds if warn else None,
+        error_after_seconds=error.seconds if error else None,
+        message=_short(source.error),
+    )
+
+
+Artifact = TypeVar("Artifact", bound=BaseModel)
+
+
+def read_artifact(path: Path, kind: type[Artifact]) -> Artifact | None:
+    """One of dbt's files; None where there is none, Misread where it is no such file."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
+    if size > ARTIFACT_BYTES_MAX:
+        raise Misread(f"dbt's '{path}' has {size} bytes", "dbt does not write that much")
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise Misread(
+            f"dbt's '{path}' cannot be read: {where}: {first['msg']}", "run dbt again"
+        ) from error
+    except OSError as error:
+        raise Misread(f"dbt's '{path}' cannot be read: {error}", "open it to this user") from error
+
+
+class _Node(_Part):
+    resource_type: str
+
+
+class _Manifest(_Part):
+    nodes: dict[str, _Node]
+
+
+def count_models(path: Path) -> int | None:
+    """How many models the project has by its manifest; None where that is not cheaply known."""
+    if not path.is_file() or path.stat().st_size > MANIFEST_BYTES_MAX:
+        return None
+    manifest = read_artifact(path, _Manifest)
+    kinds: list[Any] = [node.resource_type for node in manifest.nodes.values()] if manifest else []
+    return kinds.count("model")
+
+
+def node_kind(unique_id: str) -> NodeKind:
+    """The kind of a node by the first word of its id."""
+    word = unique_id.split(".", 1)[0]
+    return next((kind for kind in get_args(NodeKind) if kind == word), "other")
+
+
+def node_name(unique_id: str) -> str:
+    """The name that people know a node by."""
+    parts = unique_id.split(".")
+    return parts[2] if len(parts) > 2 else unique_id
+
+
+def _short(message: str | None) -> str | None:
+    return None if message is None else " ".join(message.split())[:MESSAGE_LETTERS_MAX]

@@ -1,0 +1,143 @@
+"""How dbt is run: in a process group of its own that is killed when its time is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from roundsman.envelope import current_or_none
+from roundsman.errors import Refused, RoundsmanError, Unready
+
+OUTPUT_BYTES_MAX = 50_000_000
+LOOK_SECONDS = 0.1
+SAID_LETTERS_MAX = 500
+
+# dbt must neither look for new versions nor tell anybody that it was used.
+QUIET = {
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DBT_VERSION_CHECK": "false",
+    "DO_NOT_TRACK": "1",
+    "DBT_USE_COLORS": "false",
+}
+# Log lines that are the command's own answer.
+_SPOKEN = frozenset({"PrintEvent", "DebugCmdOut"})
+_COLOURS = re.compile(r"\x1b\[\d*m")
+# Words by which dbt and its adapters say that it may work a moment later.
+_PASSING = (
+    "could not set lock",
+    "conflicting lock",
+    "connection refused",
+    "timed out",
+    "temporarily unavailable",
+)
+
+
+class Finished(NamedTuple):
+    """What a dbt command said: its exit code, its lines of plain output, its error if any."""
+
+    code: int
+    plain: list[str]
+    error: str | None
+
+
+def run_dbt(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float
+) -> Finished:
+    """Run one dbt command in the folder; Unready, and all of it killed, after so many seconds."""
+    command = [sys.executable, "-W", "ignore", "-m", "dbt.cli.main", "--log-format", "json"]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env={**environment, **QUIET},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait(process, arguments, seconds)
+        finally:
+            _kill(process)
+        return _finished(process.returncode, output)
+
+
+def meaning(what: str, said: str) -> RoundsmanError:
+    """The error that says what to do about what dbt said."""
+    short = " ".join(said.split())[:SAID_LETTERS_MAX]
+    if any(words in short.lower() for words in _PASSING):
+        return Unready(f"{what}: {short}", "try again when the database is free")
+    if "Could not find adapter type" in short:
+        return Refused(f"{what}: {short}", "install its adapter, such as 'roundsman[bigquery]'")
+    return Refused(f"{what}: {short}", "correct the dbt project, its profile or the selectors")
+
+
+def _wait(process: subprocess.Popen[bytes], arguments: Sequence[str], seconds: float) -> None:
+    run = current_or_none()
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        if run is not None:
+            run.check_alive()
+        if time.monotonic() >= deadline:
+            raise Unready(
+                f"dbt {arguments[0]} took longer than {seconds:g} s and was ended",
+                "narrow the selectors, or raise timeout_seconds in systems.yaml",
+            )
+        try:
+            process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started; it holds the database's lock until then."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _finished(code: int, output: IO[bytes]) -> Finished:
+    output.seek(0)
+    plain: list[str] = []
+    errors: list[str] = []
+    for line in output.read(OUTPUT_BYTES_MAX).decode(errors="replace").splitlines():
+        said = _log_line(line)
+        if said is None:
+            plain.append(line)
+        elif said.get("name") in _SPOKEN:
+            plain.append(_COLOURS.sub("", str(said.get("msg"))))
+        elif said.get("level") == "error" and said.get("msg"):
+            errors.append(str(said["msg"]).removeprefix("Encountered an error:").strip())
+    if not errors and code:
+        errors = [line for line in plain if "error" in line.lower()][-3:] or plain[-3:]
+    return Finished(code, plain, " ".join(errors) or None)
+
+
+def _log_line(line: str) -> dict[str, Any] | None:
+    """What a line of dbt's log says; None for any other line."""
+    try:
+        found: Any = json.loads(line)
+    except ValueError:
+        return None
+    info: Any = found.get("info") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # dbt's own JSON
+    return info if isinstance(info, dict) else None  # pyright: ignore[reportUnknownVariableType] # dbt's own JSON
+
+
+def listed_ids(plain: Sequence[str]) -> Iterator[str]:
+    """The ids among the lines of `dbt ls --output json --output-keys unique_id`."""
+    for line in plain:
+        try:
+            found: Any = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and "unique_id" in found:
+            yield str(found["unique_id"])  # pyright: ignore[reportUnknownArgumentType] # dbt's own JSON

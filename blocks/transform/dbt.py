@@ -1,0 +1,187 @@
+"""The transformation in a dbt project: its artifacts are read, and dbt itself runs in a child."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from blocks.transform.artifacts import (
+    RUNNING,
+    RunResults,
+    Sources,
+    count_models,
+    read_artifact,
+)
+from blocks.transform.child import Finished, listed_ids, meaning, run_dbt
+from blocks.transform.contract import Transform
+from blocks.transform.project import Project, find_project, mentions_freshness
+from blocks.warehouse.lease import file_wait_seconds, held
+from roundsman.budget import spend
+from roundsman.errors import Mistake
+from roundsman.rules.pulse import PulseReading, SourceFreshness
+from roundsman.rules.windows import Probe
+from roundsman.settings import environment, get_settings
+
+PROBE_SECONDS = 60.0
+SELECTORS_MAX = 100
+
+
+class DbtTransform(Transform):
+    """A dbt project on this machine; reading it writes nothing into its folder."""
+
+    _block_type_name = "Transformation by dbt"
+    _block_type_slug = "dbt-transform"
+    _description = "A dbt project, run in a process of its own."
+
+    kind: Literal["dbt"] = "dbt"
+    project_dir: Path = Field(description="The folder of dbt_project.yml.")
+    profiles_dir: Path | None = Field(
+        default=None, description="The folder of profiles.yml; unset: the project's own."
+    )
+    target: str | None = Field(
+        default=None, description="The profile's target; unset: its default."
+    )
+    timeout_seconds: float = Field(
+        default=300.0, gt=0, description="After how long a dbt command is ended."
+    )
+
+    def pulse(self, selectors: Sequence[str] = (), run_freshness: bool = True) -> PulseReading:
+        """See the contract: files are read, and dbt is asked once, with selectors twice."""
+        _check(selectors)
+        project = self._project()
+        results = read_artifact(project.target_folder / "run_results.json", RunResults)
+        sources = self._freshness(project, selectors) if run_freshness else None
+        command = results.args.which if results else None
+        if results is None or (command is not None and command not in RUNNING):
+            said = f"the last dbt command was '{command}'" if command else "dbt has not run yet"
+            note = f"{said}: no results of a run in '{project.target_folder}'"
+            return PulseReading(command=command, sources=sources, notes=(note,))
+        chosen = self._chosen(project, selectors) if selectors else None
+        return PulseReading(
+            ran_at=results.ran_at,
+            command=command,
+            duration_seconds=results.elapsed_time,
+            nodes=results.nodes(chosen),
+            sources=sources,
+            notes=_notes(project, results, chosen),
+        )
+
+    def probe(self) -> Probe:
+        """See the contract: dbt's own check of project, profile and connection."""
+        project = self._project()
+        done = self._run(project, ["debug"], PROBE_SECONDS)
+        if done.code:
+            raise meaning("dbt debug", done.error or "failed without a word")
+        return Probe(
+            reachable=True,
+            version=f"dbt {version('dbt-core')}",
+            can_write=True,
+            notes=(f"project '{self.project_dir}'", "dbt builds with these credentials"),
+        )
+
+    def _project(self) -> Project:
+        folder = self.project_dir.expanduser().absolute()
+        profiles = self.profiles_dir.expanduser().absolute() if self.profiles_dir else folder
+        return find_project(folder, profiles, self.target, environment())
+
+    def _freshness(self, project: Project, selectors: Sequence[str]) -> tuple[SourceFreshness, ...]:
+        """How old the sources are, of the selected nodes' ancestors where there are selectors."""
+        if not mentions_freshness(project.folder):
+            return ()
+        found = self._scratch(project) / "sources.json"
+        arguments = ["source", "freshness"]
+        if selectors:
+            arguments += ["--select", *(_with_ancestors(selector) for selector in selectors)]
+        what = f"dbt source freshness of '{project.folder}'"
+        seconds = min(self.timeout_seconds, spend(what))
+        with self._alone(project, seconds):
+            found.unlink(missing_ok=True)
+            done = self._run_alone(project, arguments, seconds)
+            sources = read_artifact(found, Sources)
+        if sources is None:
+            if done.code:
+                raise meaning(what, done.error or "failed without a word")
+            return ()  # nothing was selected
+        fresh = sources.freshness()
+        for source in fresh:
+            if source.message and "lock" in source.message.lower():
+                raise meaning(what, source.message)
+        return fresh
+
+    def _chosen(self, project: Project, selectors: Sequence[str]) -> frozenset[str]:
+        """The ids of the selected nodes, by dbt's own reading of the selectors."""
+        what = f"dbt ls of '{project.folder}'"
+        seconds = min(self.timeout_seconds, spend(what))
+        keys = ["--output", "json", "--output-keys", "unique_id"]
+        done = self._run(project, ["ls", "--quiet", *keys, "--select", *selectors], seconds)
+        if done.code:
+            raise meaning(what, done.error or "failed without a word")
+        return frozenset(listed_ids(done.plain))
+
+    def _run(self, project: Project, arguments: Sequence[str], seconds: float) -> Finished:
+        with self._alone(project, seconds):
+            return self._run_alone(project, arguments, seconds)
+
+    def _run_alone(self, project: Project, arguments: Sequence[str], seconds: float) -> Finished:
+        scratch = str(self._scratch(project))
+        places = ["--project-dir", str(project.folder), "--profiles-dir", str(project.profiles)]
+        target = ["--target", self.target] if self.target else []
+        mine = {
+            name: value
+            for name, value in environment().items()
+            if not name.startswith(("PREFECT_", "ROUNDSMAN_"))
+        }
+        mine |= {"DBT_TARGET_PATH": scratch, "DBT_LOG_PATH": scratch}
+        return run_dbt([*arguments, *places, *target], project.folder, mine, seconds)
+
+    @contextmanager
+    def _alone(self, project: Project, seconds: float) -> Generator[None]:
+        """Nobody else in our folder for this project, nor in the DuckDB file that dbt will lock."""
+        wait = file_wait_seconds(seconds)
+        file = project.duckdb_file
+        with (
+            held(self._scratch(project), wait),
+            held(file, wait) if file else nullcontext(),
+        ):
+            yield
+
+    def _scratch(self, project: Project) -> Path:
+        """A target folder of our own: a read leaves the results of the last run as they are."""
+        key = f"{project.folder}\n{project.profiles}\n{self.target}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        folder = get_settings().home / "dbt" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _check(selectors: Sequence[str]) -> None:
+    """A Mistake for what is no selector: it stands on dbt's command line."""
+    if len(selectors) > SELECTORS_MAX:
+        raise Mistake(
+            f"{len(selectors)} dbt selectors are too many", f"give at most {SELECTORS_MAX}"
+        )
+    for selector in selectors:
+        if not selector.strip() or selector.startswith("-") or "\n" in selector:
+            raise Mistake(f"'{selector}' is not a dbt selector", "write one such as 'tag:daily'")
+
+
+def _with_ancestors(selector: str) -> str:
+    """The selector with all that its nodes are built from, where the sources are."""
+    return selector if selector[0] in "+@" or selector[0].isdigit() else f"+{selector}"
+
+
+def _notes(project: Project, results: RunResults, chosen: frozenset[str] | None) -> tuple[str, ...]:
+    notes: list[str] = []
+    if chosen is not None and not chosen:
+        notes.append("the selectors match no node of the project")
+    models = count_models(project.target_folder / "manifest.json")
+    ran = sum(node.kind == "model" for node in results.nodes(None))
+    if models and ran < models:
+        notes.append(f"the last run touched {ran} of {models} models")
+    return tuple(notes)

@@ -1,0 +1,85 @@
+"""`artifacts`, `verify-audit`, `migrate`: what is kept, and whether it is whole."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from roundsman.settings import get_settings
+from roundsman.store.artifacts import ArtifactStore
+
+
+@pytest.fixture
+def shelf(home):
+    settings = get_settings()
+    store = ArtifactStore(settings.artifacts, settings.org_id)
+    store.write("report.md", "# all is well\n", "warehouse_health")
+    store.write_json("report.json", {"ok": True}, "warehouse_health")
+    return store
+
+
+@pytest.mark.covers("A-082", "A-114")
+def test_artifacts_are_listed_by_agent_and_pattern(roundsman, shelf):
+    said = roundsman("artifacts", "list")
+    assert said.out.split() == ["warehouse_health/report.json", "warehouse_health/report.md"]
+    said = roundsman("artifacts", "list", "warehouse_health", "--pattern", "*.json", "--json")
+    assert said.document == {"warehouse_health": ["report.json"]}
+
+
+def test_no_artifacts_are_no_error(roundsman):
+    assert roundsman("artifacts", "list").out == "No artifacts yet.\n"
+
+
+def test_an_artifact_is_shown_and_found(roundsman, shelf):
+    assert roundsman("artifacts", "show", "warehouse_health", "report.md").out.startswith("# all")
+    path = roundsman("artifacts", "path", "warehouse_health", "report.md").out.strip()
+    assert Path(path).read_text() == "# all is well\n"
+
+
+def test_a_wrong_artifact_lists_the_known_ones(roundsman, shelf):
+    said = roundsman("artifacts", "show", "warehouse_health", "repotr.md")
+    assert said.code == 2
+    assert "report.md" in said.err
+
+
+@pytest.mark.parametrize("path", ["../../../ledger.db", "/etc/passwd"])
+def test_a_path_that_leaves_the_folder_is_refused(roundsman, shelf, path):
+    said = roundsman("artifacts", "show", "warehouse_health", path)
+    assert said.code == 2
+    assert path in said.err
+
+
+def test_a_whole_ledger_verifies(roundsman, past):
+    past.run()
+    said = roundsman("verify-audit")
+    assert said.code == 0
+    assert "whole" in said.out
+    assert roundsman("verify-audit", "--json").document["ok"] is True
+
+
+def test_an_edited_ledger_does_not_verify(roundsman, past):
+    past.run()
+    with sqlite3.connect(get_settings().home / "ledger.db") as database:
+        database.execute("UPDATE events SET kind = 'run_failed' WHERE kind = 'run_finished'")
+    database.close()
+    said = roundsman("verify-audit")
+    assert said.code == 1
+    assert "NOT WHOLE" in said.out
+    assert "the ledger was changed" in said.err
+    document = roundsman("verify-audit", "--json").document
+    assert document["first_bad"]
+
+
+def test_an_absent_anchor_is_named(roundsman, past):
+    said = roundsman("verify-audit", "--anchor", "/nowhere/anchors.jsonl")
+    assert said.code == 2
+    assert "/nowhere/anchors.jsonl" in said.err
+
+
+@pytest.mark.covers("A-038")
+def test_the_schema_is_seen_before_and_after(roundsman):
+    said = roundsman("migrate", "--status")
+    assert "none yet" in said.out
+    assert not (get_settings().home / "ledger.db").exists()
+    assert roundsman("migrate").code == 0
+    assert roundsman("migrate", "--status", "--json").document["is_current"] is True

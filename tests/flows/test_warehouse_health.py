@@ -1,0 +1,375 @@
+"""A round of the platform on the real engine, judged by what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.warehouse_health import PLAN
+from roundsman.rules.windows import FieldType
+from roundsman.settings import get_settings
+from tests.flows.platforms import TWINS, Platform, mail, on_day, same_findings, without
+from tests.servers.prefect_server import PrefectServer
+
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("run_home", "prefect_api")]
+
+PRINTS = {"search_fingerprint_field": "fingerprint", "warehouse_fingerprint_field": "fingerprint"}
+# Nothing listens on the discard port.
+NOWHERE = "http://127.0.0.1:9"
+DOWN: dict[str, Any] = {
+    "search": {"local": {"kind": "elasticsearch", "url": NOWHERE}},
+    "warehouse": {
+        "local": {"kind": "bigquery", "project": "nobody", "api_endpoint": NOWHERE},
+    },
+}
+
+
+def real_systems(request: pytest.FixtureRequest) -> dict[str, Any]:
+    search = request.getfixturevalue("elasticsearch")
+    warehouse = request.getfixturevalue("bigquery_warehouse")
+    return {
+        "search": {"local": {"kind": "elasticsearch", "url": search.url, "sandbox": True}},
+        "warehouse": {
+            "local": {
+                "kind": "bigquery",
+                "project": warehouse.project,
+                "location": warehouse.location,
+                "api_endpoint": warehouse.api_endpoint,
+                "sandbox": True,
+            }
+        },
+    }
+
+
+@pytest.fixture(
+    params=["twins", pytest.param("real", marks=pytest.mark.needs("elasticsearch", "bigquery"))]
+)
+def platform(request: pytest.FixtureRequest, run_home: Path) -> Platform:
+    """The same platform on the twins, and on a real Elasticsearch and BigQuery's wire format."""
+    return Platform(run_home, real_systems(request) if request.param == "real" else TWINS)
+
+
+@pytest.fixture
+def twins(run_home: Path) -> Platform:
+    """A platform on the embedded twins."""
+    return Platform(run_home)
+
+
+@pytest.mark.covers("A-039", "A-040", "A-041", "A-043", "A-044", "A-045")
+def test_two_sides_that_agree_are_healthy(platform: Platform) -> None:
+    mails = platform.mails()
+    platform.fill(mails, mails)
+    left = platform.look(strength="fingerprint", **PRINTS)
+    assert (left.row.status, left.row.verdict, left.row.error) == ("success", "healthy", None)
+    parity, freshness = left.artifacts["parity"], left.artifacts["freshness"]
+    assert (parity["status"], parity["threshold_percent"]) == ("ok", 5.0)
+    assert parity["es_count"] == parity["bq_count"] > 180
+    assert parity["difference_percent"] == 0.0
+    assert len(parity["daily_breakdown"]) == 3
+    assert (freshness["status"], freshness["slo_minutes"]) == ("ok", 30)
+    assert freshness["within_slo"] is True
+    assert 3 <= freshness["age_minutes"] < 10
+    assert left.artifacts["remediation"]["triggered"] is False
+    assert left.artifacts["remediation"]["reason"] == "not_needed"
+    summary = left.summary
+    assert (summary["status"], summary["checks_passed"], summary["issues"]) == ("healthy", 2, [])
+
+
+def test_missing_rows_of_a_day_are_named_with_their_ids(platform: Platform) -> None:
+    mails = platform.mails()
+    yesterday = platform.now - timedelta(days=1)
+    lost = sorted(random.Random(7).sample(on_day(mails, yesterday), 40))
+    platform.fill(mails, without(mails, lost))
+    left = platform.look()
+    assert (left.row.status, left.row.verdict) == ("success", "degraded")
+    assert sorted(left.keys("missing")) == lost
+    assert left.keys("extra") == left.keys("changed") == []
+    bad = [d for d in left.artifacts["parity"]["daily_breakdown"] if d["status"] == "bad"]
+    assert [(day["date"], day["difference"]) for day in bad] == [(f"{yesterday:%Y-%m-%d}", 40)]
+    issue = left.issues["parity"]
+    assert issue["severity"] == "high"
+    assert f"{yesterday:%Y-%m-%d}" in issue["message"]
+    assert all(f"`{key}`" in left.markdown for key in lost)
+    assert left.artifacts["remediation"]["reason"] == "dry_run"
+
+
+def test_balanced_differences_are_seen_by_keys_and_changes_by_fingerprints(
+    platform: Platform,
+) -> None:
+    mails = platform.mails()
+    inside = on_day(mails, platform.now - timedelta(days=1))
+    swapped = [dict(row) for row in mails]
+    for row in swapped:
+        if row["message_id"] == inside[3]:
+            row["message_id"] = "stranger@sample.example"
+        if row["message_id"] == inside[9]:
+            row["fingerprint"] += 1
+    platform.fill(mails, swapped)
+    assert platform.look(strength="count").artifacts["parity"]["keys"]["found"]["missing"] == 0
+    listed = platform.look(strength="keys")
+    assert (listed.keys("missing"), listed.keys("extra")) == (
+        [inside[3]],
+        ["stranger@sample.example"],
+    )
+    assert listed.artifacts["parity"]["estimate"]["rows"] > 0
+    summed = platform.look(strength="fingerprint", **PRINTS)
+    assert summed.keys("changed") == [inside[9]]
+    assert summed.row.verdict == "healthy"
+    assert summed.issues["differing_keys"]["severity"] == "low"
+
+
+def test_old_rows_are_stale_though_the_counts_agree(platform: Platform) -> None:
+    mails = platform.mails(newest_minutes_ago=180)
+    platform.fill(mails, mails)
+    left = platform.look()
+    assert left.artifacts["parity"]["status"] == "ok"
+    assert left.artifacts["freshness"]["status"] == "stale"
+    assert left.artifacts["freshness"]["within_slo"] is False
+    assert (left.row.verdict, left.issues["freshness"]["severity"]) == ("degraded", "high")
+
+
+def test_rows_without_a_time_and_duplicate_keys_are_findings_of_their_own(
+    platform: Platform,
+) -> None:
+    mails = platform.mails()
+    twice = on_day(mails, platform.now - timedelta(days=1))[5]
+    again = next(dict(row) for row in mails if row["message_id"] == twice)
+    platform.fill([*mails, mail(90_000, None)], [*mails, again])
+    left = platform.look()
+    assert left.keys("duplicate") == [twice]
+    sides = {side["side"]: side for side in left.artifacts["sides"]}
+    assert (sides["search"]["without_time"], sides["warehouse"]["without_time"]) == (1, 0)
+    assert sides["warehouse"]["duplicate_keys"] == 1
+    assert left.issues["rows_without_time"]["severity"] == "medium"
+    assert left.issues["duplicate_keys"]["severity"] == "medium"
+
+
+def test_orders_are_compared_as_well_as_mails(platform: Platform) -> None:
+    ours: dict[str, FieldType] = {
+        "placed": "timestamp",
+        "order_no": "keyword",
+        "shop": "keyword",
+    }
+    theirs: dict[str, FieldType] = {
+        "created_at": "timestamp",
+        "id": "keyword",
+        "country": "keyword",
+        "state": "keyword",
+    }
+    rows = [(f"o{row['message_id'][5:10]}", row["received_at"]) for row in platform.mails()]
+    platform.search.replace(
+        f"{platform.prefix}-orders",
+        ours,
+        [{"placed": at, "order_no": key, "shop": "de"} for key, at in rows]
+        + [{"placed": at, "order_no": f"{key}x", "shop": "fr"} for key, at in rows],
+    )
+    states = ("paid", "sent", "cart")
+    platform.warehouse.replace(
+        platform.table,
+        theirs,
+        [
+            {"created_at": at, "id": key, "country": "DE", "state": states[i % 2]}
+            for i, (key, at) in enumerate(rows)
+            if i != len(rows) - 100
+        ]
+        + [
+            {"created_at": at, "id": f"{key}c", "country": "DE", "state": "cart"}
+            for key, at in rows
+        ],
+    )
+    left = platform.look(
+        index=f"{platform.prefix}-orders",
+        search_time_field="placed",
+        search_key_field="order_no",
+        search_filter={"shop": "de"},
+        warehouse_time_field="created_at",
+        warehouse_key_field="id",
+        warehouse_filter={"country": "DE", "state": ["paid", "sent"]},
+        time_zone="Europe/Berlin",
+    )
+    assert left.keys("missing") == [rows[-100][0]]
+    assert left.artifacts["parity"]["difference"] == 1
+    assert left.row.verdict == "healthy"
+    assert left.issues["schema"]["severity"] == "info"
+
+
+def test_no_row_on_either_side_is_no_data(platform: Platform) -> None:
+    platform.fill([], [])
+    left = platform.look()
+    assert (left.row.status, left.row.verdict) == ("success", "unknown")
+    assert "no data" in left.issues["parity"]["message"]
+    assert left.summary["checks_passed"] == 0
+    assert "no data" in left.file("picture").read_text()
+
+
+def test_an_empty_side_is_never_ok(twins: Platform) -> None:
+    twins.fill(twins.mails(), [])
+    left = twins.look()
+    assert left.artifacts["parity"]["status"] == "failed"
+    assert left.row.verdict == "failed"
+    assert "the warehouse is empty" in left.markdown
+
+
+@pytest.mark.needs("elasticsearch", "bigquery")
+def test_the_same_rows_on_real_systems_give_the_same_findings(
+    request: pytest.FixtureRequest, run_home: Path
+) -> None:
+    twin, real = Platform(run_home), Platform(run_home, real_systems(request))
+    mails = twin.mails()
+    lost = on_day(mails, twin.now - timedelta(days=1))[10:40]
+    more = [mail(90_001, mails[-80]["received_at"]), mail(90_002, None)]
+    found: list[Any] = []
+    for place in (twin, real):
+        place.declare(place.systems)
+        place.fill(mails, [*without(mails, lost), *more])
+        found.append(same_findings(place.look(strength="fingerprint", **PRINTS).artifacts))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("down", ["search", "warehouse"])
+def test_one_side_down_is_unknown_and_the_gap_is_named(twins: Platform, down: str) -> None:
+    mails = twins.mails()
+    twins.fill(mails, mails)
+    twins.declare(TWINS | {down: DOWN[down]})
+    left = twins.look()
+    assert (left.row.status, left.row.verdict) == ("success", "unknown")
+    parity = left.artifacts["parity"]
+    assert parity["status"] == "unknown"
+    assert parity["es_count" if down == "search" else "bq_count"] is None
+    (gap,) = left.artifacts["gaps"]
+    step = {"search": "query_es_daily", "warehouse": "query_bq_daily"}[down]
+    assert (gap["step"], gap["error_type"]) == (step, "Unready")
+    assert gap["remedy"]
+    assert left.issues["gap"]["severity"] == "high"
+    assert [event.kind for event in left.events].count("gap") == 1
+    assert [event.kind for event in left.events].count("step_retried") == 3
+    assert f"the {down} was not read" in left.file("picture").read_text()
+
+
+@pytest.mark.covers("A-024")
+def test_with_nothing_reachable_the_run_fails_with_the_systems_own_error(twins: Platform) -> None:
+    twins.declare(TWINS | DOWN)
+    left = twins.look()
+    assert (left.row.status, left.row.verdict) == ("failed", None)
+    error = left.row.error or {}
+    assert (error["type"], error["step"]) == ("ProviderError", "query_es_daily")
+    assert "127.0.0.1:9" in error["message"]
+    assert "Traceback" in error["traceback"]
+    assert left.events[-1].kind == "run_failed"
+
+
+@pytest.mark.parametrize("operations", [3, 5, 8])
+def test_an_enforced_budget_leaves_a_partial_report(twins: Platform, operations: int) -> None:
+    mails = twins.mails()
+    twins.fill(mails, without(mails, on_day(mails, twins.now - timedelta(days=1))[:40]))
+    left = twins.look(budget_ops=operations, budget_mode="enforce")
+    assert left.row.status == "success"
+    assert left.row.budget
+    assert left.row.budget["ops_used"] <= operations
+    assert left.row.budget["exceeded"] is True
+    assert {gap["error_type"] for gap in left.artifacts["gaps"]} == {"BudgetSpent"}
+    assert "all" in left.markdown
+    assert "operations are used" in left.markdown
+    assert left.steps[-1].name == "summarize"
+
+
+def test_dbt_is_the_third_check_and_its_stale_source_is_named(twins: Platform) -> None:
+    from roundsman.demo.company import Company, found_company
+    from roundsman.demo.show import build_models, write_home
+    from tasks.seed import seed_search, seed_warehouse
+
+    write_home(get_settings())
+    sample = found_company(Company(now=twins.now, days=4))
+    seed_search.body(twins.search, "emails", sample)  # pyright: ignore[reportArgumentType]
+    seed_warehouse.body(
+        twins.warehouse,  # pyright: ignore[reportArgumentType]
+        "analytics.emails",
+        "crm.customers",
+        sample,
+    )
+    build_models(get_settings())
+    left = twins.look(index="emails-*", table="analytics.emails", transform="local")
+    dbt = left.artifacts["dbt"]
+    assert (dbt["success"], dbt["models_run"], dbt["status"]) == (True, 4, "degraded")
+    assert dbt["duration_sec"] > 0
+    assert [source["name"] for source in dbt["stale_sources"]] == ["crm.customers"]
+    assert left.issues["dbt"]["severity"] == "medium"
+    assert (left.summary["total_checks"], left.summary["checks_passed"]) == (3, 1)
+    assert sorted(left.keys("missing")) == sample.missing
+    assert [step.name for step in left.steps][-3:] == ["dbt_pulse", "auto_remediate", "summarize"]
+    assert {step.name for step in left.steps} == set(PLAN)
+
+
+def test_a_run_leaves_a_report_a_picture_and_what_prefect_shows(
+    twins: Platform, prefect_server: PrefectServer
+) -> None:
+    mails = twins.mails()
+    twins.fill(mails, mails)
+    left = twins.look(objective="why is search behind?")
+    kinds = [event.kind for event in left.events]
+    assert kinds[0] == "run_started"
+    assert kinds[-1] == "run_finished"
+    assert kinds.count("artifact_written") == len(left.artifacts["files"]) >= 3
+    assert left.markdown.startswith("# warehouse_health: healthy\n")
+    assert "why is search behind?" in left.markdown
+    assert json.loads(left.file("json").read_text())["parity"] == left.artifacts["parity"]
+    picture = left.file("picture").read_text()
+    assert picture.startswith("<svg")
+    assert "<script" not in picture
+    wanted = {"artifacts": {"flow_run_id": {"any_": [left.row.run_id]}}}
+    shown = httpx.post(f"{prefect_server.url}/artifacts/filter", json=wanted).json()
+    by_type = {item["type"]: item for item in shown}
+    assert "# warehouse_health: healthy" in by_type["markdown"]["data"]
+    assert by_type["link"]["key"].startswith("warehouse-health-report-")
+
+
+@pytest.mark.covers("A-043")
+def test_acting_is_not_available_yet_and_says_so(twins: Platform) -> None:
+    mails = twins.mails()
+    twins.fill(mails, without(mails, on_day(mails, twins.now - timedelta(days=1))[:40]))
+    left = twins.look(dry_run=False, allow_actions=True)
+    remediation = left.artifacts["remediation"]
+    assert (remediation["triggered"], remediation["reason"]) == (False, "parity_bad")
+    assert remediation["said"] == "acting is not available yet"
+    skipped = [step for step in left.steps if step.name == "auto_remediate"]
+    assert [step.status for step in skipped] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"strength": "fingerprint"}, "needs search_fingerprint_field"),
+        ({"days": 0}, "greater than or equal to 1"),
+        ({"time_zone": "Mars/Olympus"}, "is no time zone"),
+        ({"dais": 3}, "unknown parameter 'dais'"),
+        ({"warehouse": "prod"}, "there is no warehouse named 'prod'"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_is_read(
+    twins: Platform, given: dict[str, Any], said: str
+) -> None:
+    left = twins.look(**given)
+    assert left.row.status == "refused"
+    assert said in (left.row.error_message or "")
+    assert left.steps == []
+
+
+def test_explain_tells_what_would_be_read_and_reads_nothing(twins: Platform) -> None:
+    from flows.warehouse_health import Params, explain
+
+    mails = twins.mails()
+    twins.fill(mails, mails)
+    told = explain(Params.model_validate(twins.params(transform="local", strength="keys")))
+    assert [(r.system, r.why) for r in told] == [
+        ("search/local", "every key of the window"),
+        ("warehouse/local", "every key of the window"),
+        ("transform/local", "source freshness and the results of the last run"),
+    ]
+    assert told[0].rows
+    assert told[1].bytes
