@@ -69,7 +69,7 @@ class Call:
 
 
 class ElasticsearchSearch(Search):
-    """An Elasticsearch 8 or 9 server or cloud deployment; patterns, aliases and data streams."""
+    """An Elasticsearch 9 server or cloud deployment; patterns, aliases and data streams."""
 
     _block_type_name = "Search on Elasticsearch"
     _block_type_slug = "elasticsearch-search"
@@ -328,7 +328,7 @@ def _translated(name: str, place: str) -> Generator[None]:
     except elasticsearch.UnsupportedProductError as error:
         raise Refused(
             f"search '{name}' at {place} is not Elasticsearch, or something answers in its place",
-            "point 'url' at Elasticsearch 8 or newer; OpenSearch is not spoken to",
+            "point 'url' at Elasticsearch 9; OpenSearch is not spoken to",
         ) from error
     except elasticsearch.ApiError as error:
         raise meaning(name, error.meta.status, error.body) from error

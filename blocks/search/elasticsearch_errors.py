@@ -30,6 +30,8 @@ def _remedy(status: int, kind: str) -> str:
         return "grant read and view_index_metadata on it, or choose the twin with search='local'"
     if kind == "index_not_found_exception":
         return "correct the name, or grant read on an index that it matches"
+    if kind == "media_type_header_exception":
+        return "upgrade the server: Elasticsearch 9 is spoken to"
     if kind == "index_closed_exception":
         return "open the index, or leave it out"
     if kind == "too_many_buckets_exception":

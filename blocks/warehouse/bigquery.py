@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -17,13 +17,14 @@ from pydantic import Field, PrivateAttr
 from blocks.warehouse import queries
 from blocks.warehouse.bigquery_jobs import (
     first_line,
+    parameter_type,
     raise_meaning,
     read_pages,
     run_labels,
     seconds_left,
     wait_for,
 )
-from blocks.warehouse.bigquery_tables import table_of
+from blocks.warehouse.bigquery_tables import COLUMN_TYPES, table_of
 from blocks.warehouse.contract import Answer, Warehouse
 from blocks.warehouse.loading import write_lines
 from blocks.warehouse.partitions import FOREVER, newest_start, rows_within
@@ -51,16 +52,6 @@ CANCEL_SECONDS = 5.0
 _ONCE: dict[str, Any] = {"retry": None, "timeout": METADATA_SECONDS}
 SCOPE = "https://www.googleapis.com/auth/bigquery"
 WRITE_PERMISSION = "bigquery.tables.updateData"
-
-_COLUMN_TYPES: dict[FieldType, str] = {
-    "timestamp": "TIMESTAMP",
-    "keyword": "STRING",
-    "text": "STRING",
-    "integer": "INT64",
-    "number": "FLOAT64",
-    "boolean": "BOOL",
-    "other": "STRING",
-}
 
 
 class BigQueryWarehouse(Warehouse):
@@ -312,7 +303,7 @@ class BigQueryWarehouse(Warehouse):
         from google.cloud import bigquery
 
         what = f"load into warehouse '{name}'"
-        schema = [bigquery.SchemaField(f, _COLUMN_TYPES[kind]) for f, kind in fields.items()]
+        schema = [bigquery.SchemaField(f, COLUMN_TYPES[kind]) for f, kind in fields.items()]
         target = str(name._replace(project=name.project or self.project))
         with tempfile.TemporaryFile() as file, _translated(what):
             count = write_lines(file, str(name), fields, rows)
@@ -352,16 +343,9 @@ def _parameter(name: str, value: Any) -> Any:
     from google.cloud import bigquery
 
     if isinstance(value, list | tuple):
-        kind = _parameter_type(value[0]) if value else "STRING"  # pyright: ignore[reportUnknownArgumentType] # a caller's own list
+        kind = parameter_type(value[0]) if value else "STRING"  # pyright: ignore[reportUnknownArgumentType] # a caller's own list
         return bigquery.ArrayQueryParameter(name, kind, list(value))  # pyright: ignore[reportUnknownArgumentType] # a caller's own list
-    return bigquery.ScalarQueryParameter(name, _parameter_type(value), value)
-
-
-def _parameter_type(value: Any) -> str:
-    if isinstance(value, datetime):
-        return "DATETIME" if value.tzinfo is None else "TIMESTAMP"
-    kinds = ((bool, "BOOL"), (int, "INT64"), (float, "FLOAT64"), (date, "DATE"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "STRING")
+    return bigquery.ScalarQueryParameter(name, parameter_type(value), value)
 
 
 def _cancel(job: Any) -> None:
@@ -390,6 +374,7 @@ def _translated(what: str) -> Generator[None]:
         raise Refused(
             f"{what}: {first_line(error)}",
             "set credentials_file in systems.yaml, or run 'gcloud auth application-default login'",
+            status=401,
         ) from error
     except requests.exceptions.JSONDecodeError as error:
         raise Misread(f"{what}: the answer is no JSON") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import date, datetime
 from typing import Any, NoReturn
 
 from blocks.warehouse.contract import Answer
@@ -32,6 +33,14 @@ _PASSING = frozenset(
 )
 # Reasons that stay: the client gives a failed job's unknown reason the status 500.
 _LASTING = frozenset({"bytesBilledLimitExceeded", "resourcesExceeded", "responseTooLarge"})
+
+
+def parameter_type(value: Any) -> str:
+    """BigQuery's name for the type of a value that a query binds."""
+    if isinstance(value, datetime):
+        return "DATETIME" if value.tzinfo is None else "TIMESTAMP"
+    kinds = ((bool, "BOOL"), (int, "INT64"), (float, "FLOAT64"), (date, "DATE"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "STRING")
 
 
 def run_labels() -> dict[str, str]:

@@ -26,6 +26,16 @@ _TYPES: dict[str, FieldType] = {
     "BOOL": "boolean",
 }
 _CLOCKS: dict[str, Clock] = {"TIMESTAMP": "TIMESTAMP", "DATETIME": "DATETIME", "DATE": "DATE"}
+# What a column is made as.
+COLUMN_TYPES: dict[FieldType, str] = {
+    "timestamp": "TIMESTAMP",
+    "keyword": "STRING",
+    "text": "STRING",
+    "integer": "INT64",
+    "number": "FLOAT64",
+    "boolean": "BOOL",
+    "other": "STRING",
+}
 
 
 def table_of(name: TableName, table: BigQueryTable) -> Table:

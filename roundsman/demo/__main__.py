@@ -53,7 +53,9 @@ def _down(settings: Settings) -> int:
 def main() -> int:
     """Act as typed; one sentence on stderr where it cannot be done."""
     try:
-        return act(*sys.argv[1:2], *map(Path, sys.argv[2:3]))
+        action = sys.argv[1] if len(sys.argv) > 1 else "run"
+        home = Path(sys.argv[2]).absolute() if len(sys.argv) > 2 else HOME
+        return act(action, home)
     except RoundsmanError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, Mistake) else 1

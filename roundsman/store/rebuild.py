@@ -38,7 +38,8 @@ _STRAY = (
 _METRICS = "SELECT name, labels, value FROM metrics WHERE org_id = :org AND name LIKE :like"
 
 # The scanner behind json.loads: canonical texts need no search for blanks.
-_SCAN = json.JSONDecoder().scan_once
+_DECODER: Any = json.JSONDecoder()
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, StopIteration)
 
 STEP_COLUMNS = ("name", "tries", "status", "began_at", "ended_at", "seconds", "error")

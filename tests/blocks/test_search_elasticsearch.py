@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import uuid
@@ -252,7 +253,9 @@ def test_a_server_without_security_says_that_rights_are_unknown(
 
 # With security on.
 
-ALLOWED, FORBIDDEN = "mails-allowed", "mails-forbidden"
+# Workers share the server, but not the indices.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+ALLOWED, FORBIDDEN = f"{WORKER}-allowed", f"{WORKER}-forbidden"
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +275,7 @@ def secured(secured_elasticsearch: Server) -> Server:
 def _with_key(server: Server, *privileges: str, cluster: tuple[str, ...] = ()) -> Any:
     role = {
         "cluster": list(cluster),
-        "index": [{"names": ["mails-all*"], "privileges": list(privileges)}],
+        "index": [{"names": [f"{WORKER}-all*"], "privileges": list(privileges)}],
     }
     body = json.dumps({"name": "test", "role_descriptors": {"test": role}}).encode()
     told = json.loads(server.ask("POST", "/_security/api_key", body))
@@ -286,7 +289,7 @@ def _mails(name: str) -> Dataset:
 def test_a_key_that_may_only_read_is_enough_for_every_read(secured: Server) -> None:
     search = _with_key(secured, "read")
 
-    for name in (ALLOWED, "mails-all*"):
+    for name in (ALLOWED, f"{WORKER}-all*"):
         data = _mails(name)
         assert search.count_buckets(data, "day", WHOLE, "UTC") == [Bucket(DAY, 3)]
         assert len(search.list_rows(data, WHOLE, 20_000).rows) == 3
@@ -297,7 +300,11 @@ def test_a_key_that_may_only_read_is_enough_for_every_read(secured: Server) -> N
         assert len(search.find(name, "invoice", 5)) == 3
 
 
-@pytest.mark.parametrize("name", [FORBIDDEN, f"{ALLOWED},{FORBIDDEN}", "mails-forb*"])
+@pytest.mark.parametrize(
+    "name",
+    [FORBIDDEN, f"{ALLOWED},{FORBIDDEN}", f"{WORKER}-forb*"],
+    ids=["index", "list", "pattern"],
+)
 def test_what_a_key_may_not_read_is_refused_with_the_remedy(secured: Server, name: str) -> None:
     search = _with_key(secured, "read")
 

@@ -176,6 +176,7 @@ def test_an_estimate_refuses_failed_shards(server: Scripted) -> None:
         (404, error_body("index_not_found_exception"), Refused, "correct the name"),
         (404, b"<html>not here</html>", Refused, "correct 'url'"),
         (400, error_body("index_closed_exception"), Refused, "open the index"),
+        (400, error_body("media_type_header_exception"), Refused, "upgrade the server"),
         (400, error_body("too_many_buckets_exception"), Refused, "shorter window"),
         (
             400,

@@ -48,6 +48,13 @@ class Reply:
 Answer = Callable[[Request], Reply | None]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up early is part of many a script."""
+
+
 class Scripted:
     """A running server: `answers` are asked in order, the first that is not None is sent.
 
@@ -64,8 +71,7 @@ class Scripted:
         self.headers = headers or {}
         self.requests: list[Request] = []
         self.let_go = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._scheme = "https" if tls else "http"
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)

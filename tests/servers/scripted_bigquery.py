@@ -104,9 +104,7 @@ class Script:
         body: dict[str, Any] = {
             "jobComplete": True,
             "jobReference": {"projectId": PROJECT, "jobId": job_id},
-            "schema": {
-                "fields": [{"name": n, "type": _type(rows, i)} for i, n in enumerate(names)]
-            },
+            "schema": {"fields": fields},
             "totalRows": str(len(rows)),
             "rows": [_row(row) for row in rows[first : first + size]],
         }

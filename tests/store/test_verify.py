@@ -291,6 +291,20 @@ def test_a_long_chain_is_walked_by_a_second_process_with_the_same_answer(
     assert found(written) == "event 5 of org 'default': payload was changed"
 
 
+def test_a_byte_that_is_no_text_any_more_is_named_too(written: Ledger) -> None:
+    if written.dialect.name == "postgresql":
+        return  # it stores no such text
+    broken = "CAST(x'7b22ff227d' AS TEXT)"
+    change(
+        written,
+        f"UPDATE events SET payload = {broken} WHERE seq = 5",
+        f"UPDATE steps SET name = {broken} WHERE step_index = 0",
+    )
+    result = verify(written, ORG)
+    assert result.first_bad == "event 5 of org 'default': payload was changed"
+    assert any("steps, run" in problem and "name is" in problem for problem in result.problems)
+
+
 def test_runs_of_other_orgs_are_left_alone(written: Ledger) -> None:
     begin(written, "other")
     change(written, "UPDATE events SET payload = '{}' WHERE org_id = 'other'")
