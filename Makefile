@@ -28,7 +28,7 @@ test: $(VENV)/.dev ## lint, types, house rules, tests on real servers; FAST=1: o
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright
-	@$(BIN)/python -m pytest -q $(if $(FAST),-m "not engine and not needs" -n 2)
+	@$(BIN)/python -m pytest -q -n 2 $(if $(FAST),-m "not engine and not needs")
 
 lint: $(VENV)/.dev ## style and format, without changing anything
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

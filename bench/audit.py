@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import tempfile
@@ -123,6 +124,7 @@ def build(ledger: Ledger) -> None:
     previous = genesis(ledger.key, ORG)
     batch: list[tuple[Any, ...]] = []
     open_runs: dict[str, Run] = {}
+    anchors: list[str] = []
     for seq, event in enumerate(lives(), 1):
         run_id, kind, at, payload = event
         text = canonical(payload)
@@ -134,12 +136,15 @@ def build(ledger: Ledger) -> None:
         apply_event(run, Happening(seq, run_id, 1, kind, at, payload))
         if kind == "run_finished" or seq == EVENTS:
             write_run(connection, open_runs.pop(run_id), counted)
+            anchors.append(json.dumps({"org": ORG, "seq": seq, "hash": previous, "at": at}))
         if len(batch) >= 10_000 or seq == EVENTS:
             connection.executemany(INSERT_EVENT, batch)
             batch.clear()
         if seq == EVENTS:
             break
     write_rest(connection, ledger, (previous, counted))
+    if ledger.anchor_path is not None:
+        ledger.anchor_path.write_text("\n".join(anchors) + "\n")
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

@@ -39,7 +39,7 @@ class Params(AgentParams):
     search: str = Field(default="local", description="A search of systems.yaml")
     warehouse: str = Field(default="local", description="A warehouse of systems.yaml")
     transform: str | None = Field(
-        default="local", description="A transform of systems.yaml; null: no dbt, two checks"
+        default=None, description="A transform of systems.yaml; unset: no dbt, two checks"
     )
     index: str = Field(default="emails-*", min_length=1, description="Index, alias or pattern")
     table: str = Field(

@@ -42,10 +42,13 @@ class Step(Generic[P, R]):
         self._task: Task[[Call], Coroutine[Any, Any, Any]] = task(
             name=name, retries=0, persist_result=False, cache_policy=NO_CACHE, log_prints=False
         )(_as_task)
+        self._named: dict[str, Step[P, R]] = {name: self}
 
     def named(self, name: str) -> Step[P, R]:
         """The same step under a name of the agent's plan."""
-        return Step(self.body, name)
+        if name not in self._named:
+            self._named[name] = Step(self.body, name)
+        return self._named[name]
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the body in a thread; raises what it raises, after as many tries as may heal it."""
@@ -172,6 +175,10 @@ def _as_flow(spec: Spec) -> AgentFlow:
 async def _answer(spec: Spec, params: object) -> Any:
     """Run one attempt and say to Prefect, or to a direct caller, how it ended."""
     where = await events.whereabouts()
+    around = current_or_none()
+    if around and around.id == where.run_id:
+        # Called as a plain function inside another agent: a run of its own without a flow run.
+        where = events.untracked(where.asked_by)
     ended = await attempt(spec, params, where)
     if ended.status == "fenced":
         # Prefect's state belongs to whoever declared this attempt dead.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 from roundsman.catalog import Card, code_version
 from roundsman.envelope import Identity, Lease, Run, current_or_none, enter, ledger_of, ledger_pool
@@ -231,20 +232,28 @@ def _judge(run: Run, body: asyncio.Task[Outcome]) -> Ended:
     if error is None:
         return _judge_outcome(run, body.result())
     if run.stopped or not isinstance(error, Exception) or isinstance(error, Cancelled):
-        said = str(run.stopped or error or "the run was cancelled")
-        return Ended("cancelled", said, error=run.stopped or error)
+        why = run.stopped or Cancelled(str(error) or f"run '{run.id}' was cancelled")
+        return Ended("cancelled", str(why), error=why)
     return Ended("timed_out" if meter.is_late else "failed", _said(error), error=error)
 
 
 def _judge_outcome(run: Run, outcome: Outcome) -> Ended:
     if not isinstance(outcome, Outcome):  # pyright: ignore[reportUnnecessaryIsInstance] flows are checked by nobody else
-        error = Mistake(f"agent '{run.agent}' gave back no Outcome")
-        return Ended("failed", str(error), error=error)
+        return _ill_formed(f"agent '{run.agent}' gave back no Outcome")
+    try:
+        outcome.model_dump(mode="json")
+    except PydanticSerializationError as error:
+        return _ill_formed(f"agent '{run.agent}' gave back what JSON cannot hold: {error}")
     if run.purse.meter.is_over:
         late = run.purse.meter.late("the run ended with a partial report")
         return Ended("timed_out", str(late), outcome, late)
     said = f"{outcome.verdict or 'done'}, {len(outcome.gaps)} gaps"
     return Ended("success", said, outcome)
+
+
+def _ill_formed(said: str) -> Ended:
+    error = Mistake(said, "correct the agent's code")
+    return Ended("failed", str(error), error=error)
 
 
 def _said(error: BaseException) -> str:

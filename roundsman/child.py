@@ -37,6 +37,7 @@ from roundsman.store import Ledger
 from roundsman.store import runs as ledger_of_runs
 from roundsman.store.holders import this_holder
 from roundsman.store.records import Ask, AskedBy, AuditRow, Holder
+from roundsman.threads import caught
 
 # How often Prefect is asked whether somebody cancelled the run there.
 PREFECT_POLL_SECONDS = 5.0
@@ -76,11 +77,22 @@ class Place(NamedTuple):
 class Job(NamedTuple):
     """An order whose agent was found and loaded, and whose parameters hold."""
 
-    place: Place
     ask: Ask
     flow: AgentFlow
     params: AgentParams
     key: str | None
+    is_here: bool
+
+
+class Asking:
+    """What is known of an ask so far; a refusal writes down as much of it as there is."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+
+    def know(self, **facts: Any) -> None:
+        """Add what was found out."""
+        self.ask = self.ask.model_copy(update=facts)
 
 
 def main() -> NoReturn:
@@ -113,25 +125,32 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 def _carry_out(order: Mapping[str, Any], settings: Settings, door: Door) -> None:
     # SQLAlchemy and the ledger are opened while the flow is being imported.
     opening = ledger_pool().submit(ledger_of, settings)
-    asked = _asked(order, settings)
-    try:
-        entrypoint, found = _find(order)
-        if found:
-            asked = asked.model_copy(update={"round": found.full_name})
-        _refuse_without_round(settings, found)
-        flow = _load(entrypoint)
-        spec = spec_of(flow)
-        asked = base_ask(spec, **asked.model_dump(exclude_unset=True))
-        params, _ = check(spec, order.get("params"), found.params if found else {})
-    except RoundsmanError as error:
-        place = Place(door, opening.result(), settings.org_id)
-        _refuse(place, refusal(order.get("params"), asked), error)
-    except Exception as error:  # noqa: BLE001 the agent's own code broke before there was a run
-        _fail(Place(door, opening.result(), settings.org_id), asked, error)
+    asking = Asking(_asked(order, settings))
+    ready = caught(_make_ready, order, settings, asking)
+    place, error = Place(door, opening.result(), settings.org_id), ready.exception()
+    if error is None:
+        asyncio.run(_run(place, ready.result()))
+    elif isinstance(error, RoundsmanError):
+        _refuse(place, refusal(order.get("params"), asking.ask), error)
+    elif isinstance(error, Exception):
+        # The agent's own code broke before there was a run of it.
+        _fail(place, asking.ask, error)
     else:
-        place = Place(door, opening.result(), settings.org_id)
-        job = Job(place, ask_of(spec, params, asked), flow, params, order.get("key"))
-        asyncio.run(_run(job, is_here=settings.execute == "here"))
+        raise error
+
+
+def _make_ready(order: Mapping[str, Any], settings: Settings, asking: Asking) -> Job:
+    """Find and load the agent, and check what it is given; raises what is wrong with that."""
+    entrypoint, found = _find(order)
+    if found:
+        asking.know(round=found.full_name)
+    _refuse_without_round(settings, found)
+    flow = _load(entrypoint)
+    spec = spec_of(flow)
+    asking.ask = base_ask(spec, **asking.ask.model_dump(exclude_unset=True))
+    params, _ = check(spec, order.get("params"), found.params if found else {})
+    ask = ask_of(spec, params, asking.ask)
+    return Job(ask, flow, params, order.get("key"), settings.execute == "here")
 
 
 def _asked(order: Mapping[str, Any], settings: Settings) -> Ask:
@@ -176,73 +195,74 @@ def _refuse(place: Place, ask: Ask, error: RoundsmanError) -> None:
     place.door.say(refused={"run_id": run_id, **facts})
 
 
-async def _run(job: Job, is_here: bool) -> None:
-    act = _execute_here if is_here else _leave_to_worker
+async def _run(place: Place, job: Job) -> None:
+    act = _execute_here if job.is_here else _leave_to_worker
     try:
         async with connect() as client:
-            await act(job, client)
+            await act(place, job, client)
     except (Unready, Refused) as error:
-        if job.place.door.run_id is not None:
+        if place.door.run_id is not None:
             raise
-        await _in_thread(_fail, job.place, job.ask, error)
+        await _in_thread(_fail, place, job.ask, error)
 
 
-async def _execute_here(job: Job, client: Client) -> None:
-    flow_run = await make_here(client, job.flow, _making(job, {}))
+async def _execute_here(place: Place, job: Job, client: Client) -> None:
+    flow_run = await make_here(client, job.flow, _making(place, job, {}))
     run_id = str(flow_run.id)
-    if not await _queue(job, run_id, this_holder()):
+    if not await _queue(place, job, run_id, this_holder()):
         return
     launch.set(Launch(run_id, job.ask))
     over = asyncio.Event()
-    watching = asyncio.create_task(_watch(job, client, run_id))
-    tidying = asyncio.create_task(_tidy(job, over))
-    failure: Exception | None = None
-    try:
-        await execute(job.flow, flow_run, job.params)
-    except Exception as error:  # noqa: BLE001 Prefect's engine itself; the ledger knows how far the run came
-        failure = error
+    watching = asyncio.create_task(_watch(place, client, run_id))
+    tidying = asyncio.create_task(_tidy(place, over))
+    executing = asyncio.create_task(execute(job.flow, flow_run, job.params))
+    await asyncio.wait({executing})
     watching.cancel()
-    await _in_thread(_tell_end, job.place, run_id, failure)
+    # An error here is the engine's own; how the run itself ended stands in the ledger.
+    failure = executing.exception()
+    await _in_thread(_tell_end, place, run_id, failure)
     if failure is None:
-        await _in_thread(ledger_of_runs.mark_settled, job.place.ledger, job.place.org, run_id)
+        await _in_thread(ledger_of_runs.mark_settled, place.ledger, place.org, run_id)
     over.set()
     await tidying
 
 
-async def _leave_to_worker(job: Job, client: Client) -> None:
+async def _leave_to_worker(place: Place, job: Job, client: Client) -> None:
     known = {"round", "asked_by", "user_email", "parent_run_id", "retry_of"}
     told = job.ask.model_dump(mode="json", include=known, exclude_none=True)
-    flow_run = await make_there(client, _making(job, told))
-    if not await _queue(job, str(flow_run.id), None):
+    flow_run = await make_there(client, _making(place, job, told))
+    if not await _queue(place, job, str(flow_run.id), None):
         return
-    await release(client, flow_run)
-    job.place.door.say(elsewhere=True, run_id=str(flow_run.id), status="queued")
+    # Held back for a moment only: a worker takes it even if this is not heard.
+    with suppress(Unready, Refused):
+        await release(client, flow_run)
+    place.door.say(elsewhere=True, run_id=str(flow_run.id), status="queued")
 
 
-def _making(job: Job, told: Mapping[str, Any]) -> Making:
-    key = f"{job.place.org}:{job.key}" if job.key else None
+def _making(place: Place, job: Job, told: Mapping[str, Any]) -> Making:
+    key = f"{place.org}:{job.key}" if job.key else None
     return Making(redact(job.ask.params), told, this_holder(), job.ask.round, key)
 
 
-async def _queue(job: Job, run_id: str, holder: Holder | None) -> bool:
+async def _queue(place: Place, job: Job, run_id: str, holder: Holder | None) -> bool:
     """Write the row; False where the same key was used before and that run is what was wanted."""
-    if job.key and (row := await _in_thread(_known, job, run_id)):
-        job.place.door.say(elsewhere=True, run_id=run_id, status=row.status)
+    if job.key and (row := await _in_thread(_known, place, run_id)):
+        place.door.say(elsewhere=True, run_id=run_id, status=row.status)
         return False
-    where = (job.place.ledger, job.place.org, run_id)
+    where = (place.ledger, place.org, run_id)
     await _in_thread(ledger_of_runs.queue_run, *where, job.ask, holder)
-    job.place.door.say(run_id=run_id, queued=True)
+    place.door.say(run_id=run_id, queued=True)
     return True
 
 
-def _known(job: Job, run_id: str) -> AuditRow | None:
+def _known(place: Place, run_id: str) -> AuditRow | None:
     try:
-        return ledger_of_runs.get_run(job.place.ledger, job.place.org, run_id)
+        return ledger_of_runs.get_run(place.ledger, place.org, run_id)
     except Mistake:
         return None
 
 
-def _fail(place: Place, ask: Ask, error: Exception) -> None:
+def _fail(place: Place, ask: Ask, error: BaseException) -> None:
     """Without a flow run there still is a record: a run of an id of ours, which failed."""
     run_id = str(uuid.uuid4())
     ledger_of_runs.queue_run(place.ledger, place.org, run_id, ask, this_holder())
@@ -250,7 +270,7 @@ def _fail(place: Place, ask: Ask, error: Exception) -> None:
     _tell_end(place, run_id, error)
 
 
-def _tell_end(place: Place, run_id: str, failure: Exception | None) -> None:
+def _tell_end(place: Place, run_id: str, failure: BaseException | None) -> None:
     """Say how the run stands in the ledger; one that never began is closed first."""
     if failure is not None:
         facts = describe(failure)
@@ -273,21 +293,19 @@ def _abandon(door: Door) -> None:
     door.say(closed=row.status, run_id=row.run_id, verdict=row.verdict, error=row.error)
 
 
-async def _watch(job: Job, client: Client, run_id: str) -> None:
+async def _watch(place: Place, client: Client, run_id: str) -> None:
     """A cancel in Prefect's UI reaches nobody but a worker: so we ask."""
     await asyncio.sleep(PREFECT_POLL_SECONDS)
     while not await is_cancelling(client, run_id):
         await asyncio.sleep(PREFECT_POLL_SECONDS)
     with suppress(Mistake):
-        await _in_thread(
-            ledger_of_runs.request_cancel, job.place.ledger, job.place.org, run_id, "Prefect"
-        )
+        await _in_thread(ledger_of_runs.request_cancel, place.ledger, place.org, run_id, "Prefect")
 
 
-async def _tidy(job: Job, over: asyncio.Event) -> None:
+async def _tidy(place: Place, over: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(over.wait(), SETTLE_AFTER_SECONDS)
-    await settle(job.place.ledger)
+    await settle(place.ledger)
 
 
 async def _in_thread(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

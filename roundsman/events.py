@@ -61,11 +61,17 @@ class Whereabouts(NamedTuple):
     told: Mapping[str, Any] = {}
 
 
+def untracked(asked_by: AskedBy | None = None) -> Whereabouts:
+    """A fresh id for a run that Prefect does not see."""
+    by = asked_by or AskedBy(kind="worker", name="direct call")
+    return Whereabouts(str(uuid4()), False, by)
+
+
 async def whereabouts() -> Whereabouts:
     """What Prefect knows of the flow run around us; without one, a fresh id."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        return Whereabouts(str(uuid4()), False, AskedBy(kind="worker", name="direct call"))
+        return untracked()
     flow_run = context.flow_run
     told = cast("dict[str, Any]", (flow_run.context or {}).get(TAG, {}))
     here = Whereabouts(str(flow_run.id), True, _asked_by(flow_run), told=told)

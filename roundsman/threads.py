@@ -56,6 +56,13 @@ class Pool:
             self._idle.release()
 
 
+def caught(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+    """Do it here and now; what it raised, if anything, is in the future."""
+    future: Future[R] = Future()
+    _fulfil(future, lambda: act(*args, **kwargs))
+    return future
+
+
 def _fulfil(future: Future[Any], act: Callable[[], Any]) -> None:
     try:
         result = act()

@@ -59,7 +59,9 @@ async def compare_sides(
         return Comparison()
     if depth.strength == "keys":
         return await _compare_every_key(sides, _pair(search, warehouse), window, depth)
-    differing = compare_buckets(search, warehouse)
+    # Counts balance out over a day easily, sums of fingerprints do not: hours of every day.
+    every_day = depth.strength == "count"
+    differing = _pair(search, warehouse) if every_day else compare_buckets(search, warehouse)
     return await _narrow_down(sides, differing, window, depth)
 
 
@@ -75,7 +77,8 @@ async def _narrow_down(
         counted = await _count_both(sides, finer, spans, window)
         search, warehouse = counted
         if isinstance(search, Gap) or isinstance(warehouse, Gap):
-            return _stopped(Comparison(None, level, tuple(differing)), counted.gaps, depth)
+            seen = tuple(bucket for bucket in differing if bucket.differs)
+            return _stopped(Comparison(None, level, seen), counted.gaps, depth)
         differing = compare_buckets(search, warehouse)
         left_out += cut
     found = Comparison(KeyDifferences(), "minute", tuple(differing))

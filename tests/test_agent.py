@@ -314,3 +314,25 @@ def test_steps_run_at_once_in_threads() -> None:
     assert time.monotonic() - began < 0.7
     steps = runs.steps(ledger_of(get_settings()), ORG, last().run_id)
     assert [s.index for s in steps] == [0, 1, 2, 3]
+
+
+def test_an_agent_called_as_a_function_inside_another_one_does_not_fence_it() -> None:
+    @agent(plan=("wait",))
+    async def around(params: AgentParams) -> Outcome:
+        inner = await tiny.looking.fn({})
+        return Outcome(verdict=inner.verdict)
+
+    assert run(around).verdict == "healthy"
+    inner, outside = rows()
+    assert inner.parent_run_id == outside.run_id
+
+
+@pytest.mark.parametrize("given", [None, Outcome(artifacts={"x": object()})])
+def test_what_is_no_outcome_is_a_failed_run(given: Any) -> None:
+    @agent(plan=("wait",))
+    async def odd(params: AgentParams) -> Outcome:
+        return given
+
+    with pytest.raises(Mistake, match="agent 'odd' gave back"):
+        run(odd)
+    assert last().status == "failed"

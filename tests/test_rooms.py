@@ -44,7 +44,6 @@ DOORS = {
     "google": ("blocks/warehouse/bigquery",),
     "duckdb": ("blocks/warehouse/duckdb.py",),
     "sqlglot": ("blocks/warehouse/sql.py",),
-    "pygal": ("tasks/chart.py",),
 }
 
 

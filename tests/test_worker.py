@@ -61,7 +61,9 @@ def eventually(look: Callable[[], Any]) -> Any:
 
 
 def _deploy(server: PrefectServer) -> str:
-    post = lambda path, body: httpx.post(f"{server.url}{path}", json=body).raise_for_status().json()  # noqa: E731
+    def post(path: str, body: dict[str, Any]) -> Any:
+        return httpx.post(f"{server.url}{path}", json=body).raise_for_status().json()
+
     post("/work_pools/", {"name": POOL, "type": "process", "base_job_template": {}})
     flow = post("/flows/", {"name": "looking"})
     deployed = {
@@ -179,7 +181,7 @@ def test_a_worker_executes_rounds_only(site: Site, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_agent_can_be_served(site: Site, tmp_path: Path) -> None:
-    code = "from tests.agents.looking import looking; looking.serve('served', print_starting_message=False)"
+    code = "from tests.agents.looking import looking as made; made.serve('served')"
     variables = site.settings.child_environment() | {
         "PYTHONPATH": str(ROOT),
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",

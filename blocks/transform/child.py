@@ -20,6 +20,7 @@ from roundsman.errors import Refused, RoundsmanError, Unready
 OUTPUT_BYTES_MAX = 50_000_000
 LOOK_SECONDS = 0.1
 SAID_LETTERS_MAX = 500
+LINES_QUOTED = 3
 
 # dbt must neither look for new versions nor tell anybody that it was used.
 QUIET = {
@@ -29,7 +30,8 @@ QUIET = {
     "DBT_USE_COLORS": "false",
 }
 # Log lines that are the command's own answer.
-_SPOKEN = frozenset({"PrintEvent", "DebugCmdOut"})
+_SPOKEN = frozenset({"PrintEvent", "DebugCmdOut", "DebugCmdResult"})
+_FAILED_CHECKS = re.compile(r"\d+ checks? failed")
 _COLOURS = re.compile(r"\x1b\[\d*m")
 # Words by which dbt and its adapters say that it may work a moment later.
 _PASSING = (
@@ -89,7 +91,7 @@ def _wait(process: subprocess.Popen[bytes], arguments: Sequence[str], seconds: f
             run.check_alive()
         if time.monotonic() >= deadline:
             raise Unready(
-                f"dbt {arguments[0]} took longer than {seconds:g} s and was ended",
+                f"dbt {arguments[0]} took longer than {seconds:.3g} s and was ended",
                 "narrow the selectors, or raise timeout_seconds in systems.yaml",
             )
         try:
@@ -118,7 +120,8 @@ def _finished(code: int, output: IO[bytes]) -> Finished:
         elif said.get("level") == "error" and said.get("msg"):
             errors.append(str(said["msg"]).removeprefix("Encountered an error:").strip())
     if not errors and code:
-        errors = [line for line in plain if "error" in line.lower()][-3:] or plain[-3:]
+        told = [i for i, line in enumerate(plain) if _FAILED_CHECKS.search(line)]
+        errors = plain[told[0] :] if told else plain[-LINES_QUOTED:]
     return Finished(code, plain, " ".join(errors) or None)
 
 

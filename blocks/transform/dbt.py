@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from blocks.patience import at_most
 from blocks.transform.artifacts import (
     RUNNING,
     RunResults,
@@ -21,14 +22,13 @@ from blocks.transform.artifacts import (
 from blocks.transform.child import Finished, listed_ids, meaning, run_dbt
 from blocks.transform.contract import Transform
 from blocks.transform.project import Project, find_project, mentions_freshness
-from blocks.warehouse.lease import file_wait_seconds, held
+from blocks.warehouse.lease import held
 from roundsman.budget import spend
 from roundsman.errors import Mistake
 from roundsman.rules.pulse import PulseReading, SourceFreshness
 from roundsman.rules.windows import Probe
 from roundsman.settings import environment, get_settings
 
-PROBE_SECONDS = 60.0
 SELECTORS_MAX = 100
 
 
@@ -75,7 +75,7 @@ class DbtTransform(Transform):
     def probe(self) -> Probe:
         """See the contract: dbt's own check of project, profile and connection."""
         project = self._project()
-        done = self._run(project, ["debug"], PROBE_SECONDS)
+        done = self._run(project, ["debug"])
         if done.code:
             raise meaning("dbt debug", done.error or "failed without a word")
         return Probe(
@@ -99,10 +99,10 @@ class DbtTransform(Transform):
         if selectors:
             arguments += ["--select", *(_with_ancestors(selector) for selector in selectors)]
         what = f"dbt source freshness of '{project.folder}'"
-        seconds = min(self.timeout_seconds, spend(what))
-        with self._alone(project, seconds):
+        spend(what)
+        with self._alone(project):
             found.unlink(missing_ok=True)
-            done = self._run_alone(project, arguments, seconds)
+            done = self._run_alone(project, arguments)
             sources = read_artifact(found, Sources)
         if sources is None:
             if done.code:
@@ -117,18 +117,18 @@ class DbtTransform(Transform):
     def _chosen(self, project: Project, selectors: Sequence[str]) -> frozenset[str]:
         """The ids of the selected nodes, by dbt's own reading of the selectors."""
         what = f"dbt ls of '{project.folder}'"
-        seconds = min(self.timeout_seconds, spend(what))
+        spend(what)
         keys = ["--output", "json", "--output-keys", "unique_id"]
-        done = self._run(project, ["ls", "--quiet", *keys, "--select", *selectors], seconds)
+        done = self._run(project, ["ls", "--quiet", *keys, "--select", *selectors])
         if done.code:
             raise meaning(what, done.error or "failed without a word")
         return frozenset(listed_ids(done.plain))
 
-    def _run(self, project: Project, arguments: Sequence[str], seconds: float) -> Finished:
-        with self._alone(project, seconds):
-            return self._run_alone(project, arguments, seconds)
+    def _run(self, project: Project, arguments: Sequence[str]) -> Finished:
+        with self._alone(project):
+            return self._run_alone(project, arguments)
 
-    def _run_alone(self, project: Project, arguments: Sequence[str], seconds: float) -> Finished:
+    def _run_alone(self, project: Project, arguments: Sequence[str]) -> Finished:
         scratch = str(self._scratch(project))
         places = ["--project-dir", str(project.folder), "--profiles-dir", str(project.profiles)]
         target = ["--target", self.target] if self.target else []
@@ -138,17 +138,15 @@ class DbtTransform(Transform):
             if not name.startswith(("PREFECT_", "ROUNDSMAN_"))
         }
         mine |= {"DBT_TARGET_PATH": scratch, "DBT_LOG_PATH": scratch}
-        return run_dbt([*arguments, *places, *target], project.folder, mine, seconds)
+        return run_dbt(
+            [*arguments, *places, *target], project.folder, mine, at_most(self.timeout_seconds)
+        )
 
     @contextmanager
-    def _alone(self, project: Project, seconds: float) -> Generator[None]:
+    def _alone(self, project: Project) -> Generator[None]:
         """Nobody else in our folder for this project, nor in the DuckDB file that dbt will lock."""
-        wait = file_wait_seconds(seconds)
         file = project.duckdb_file
-        with (
-            held(self._scratch(project), wait),
-            held(file, wait) if file else nullcontext(),
-        ):
+        with held(self._scratch(project)), held(file) if file else nullcontext():
             yield
 
     def _scratch(self, project: Project) -> Path:

@@ -14,6 +14,7 @@ from typing import IO, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr
 
+from blocks.patience import at_most, seconds_for
 from blocks.warehouse import queries
 from blocks.warehouse.bigquery_jobs import (
     first_line,
@@ -48,8 +49,6 @@ PARTITIONS_MAX = 20_000
 BILLED_BYTES_MIN = 10 * 1024 * 1024
 LOAD_SECONDS = 300.0
 CANCEL_SECONDS = 5.0
-# One attempt of a metadata call: our steps retry, not the client.
-_ONCE: dict[str, Any] = {"retry": None, "timeout": METADATA_SECONDS}
 SCOPE = "https://www.googleapis.com/auth/bigquery"
 WRITE_PERMISSION = "bigquery.tables.updateData"
 
@@ -84,13 +83,13 @@ class BigQueryWarehouse(Warehouse):
         wanted = parse_table_name(name)
         wanted = wanted._replace(project=wanted.project or self.project)
         with _translated(f"describe warehouse '{name}'"):
-            table = self._client().get_table(str(wanted), **_ONCE)
+            table = self._client().get_table(str(wanted), **_once())
             return table_of(wanted, table)
 
     def answer(self, query: Query, what: str, rows_max: int) -> Answer:
         """See the contract."""
         require_select(query.text)
-        seconds = min(self.timeout_seconds, spend(what))
+        seconds = seconds_for(what, self.timeout_seconds)
         deadline = time.monotonic() + seconds
         with _translated(what):
             self._require_cheap_select(query, what, seconds)
@@ -110,7 +109,7 @@ class BigQueryWarehouse(Warehouse):
         what = f"estimate warehouse '{data.name}'"
         query = queries.count_buckets(data, table, "hour", spans, "UTC")
         with _translated(what):
-            scanned = self._dry_run(query, METADATA_SECONDS).total_bytes_processed
+            scanned = self._dry_run(query, at_most(METADATA_SECONDS)).total_bytes_processed
         rows = table.rows
         if rows and table.partition and table.partition.column == data.time_field:
             rows = rows_within(self._partitions(table), table.partition.unit, spans)
@@ -134,7 +133,7 @@ class BigQueryWarehouse(Warehouse):
     def probe(self) -> Probe:
         """See the contract: a dry run, and what the credentials may do to the first table found."""
         with _translated(f"ask BigQuery in project '{self.project}'"):
-            self._dry_run(Query("SELECT 1", {}), METADATA_SECONDS)
+            self._dry_run(Query("SELECT 1", {}), at_most(METADATA_SECONDS))
             writes, note = self._may_write()
         cap = f"a read may bill at most {self.maximum_bytes_billed} bytes"
         return Probe(
@@ -170,7 +169,7 @@ class BigQueryWarehouse(Warehouse):
         count = 0
         for first in range(0, len(keys), KEYS_PER_STATEMENT):
             query = queries.remove_keys(data, table, keys[first : first + KEYS_PER_STATEMENT])
-            seconds = min(self.timeout_seconds, spend(what))
+            seconds = seconds_for(what, self.timeout_seconds)
             with _translated(what):
                 job = self._finished(query, what, time.monotonic() + seconds)
                 job.result(retry=None, job_retry=None, timeout=seconds)
@@ -255,14 +254,15 @@ class BigQueryWarehouse(Warehouse):
         query = queries.partitions(table.name)
         what = f"read the partitions of warehouse '{table.name}'"
         with _translated(what):
-            self._require_cheap_select(query, what, METADATA_SECONDS)
-            job = self._finished(query, what, time.monotonic() + METADATA_SECONDS)
+            seconds = at_most(METADATA_SECONDS)
+            self._require_cheap_select(query, what, seconds)
+            job = self._finished(query, what, time.monotonic() + seconds)
             rows = job.result(
                 page_size=PARTITIONS_MAX,
                 max_results=PARTITIONS_MAX,
                 retry=None,
                 job_retry=None,
-                timeout=METADATA_SECONDS,
+                timeout=seconds,
             )
             return [(str(row[0]), int(row[1])) for row in rows if row[0] is not None]
 
@@ -271,10 +271,10 @@ class BigQueryWarehouse(Warehouse):
         from google.api_core.exceptions import GoogleAPICallError
 
         client = self._client()
-        for dataset in client.list_datasets(max_results=10, **_ONCE):
-            for table in client.list_tables(dataset, max_results=1, **_ONCE):
+        for dataset in client.list_datasets(max_results=10, **_once()):
+            for table in client.list_tables(dataset, max_results=1, **_once()):
                 try:
-                    held = client.test_iam_permissions(table, [WRITE_PERMISSION], **_ONCE)
+                    held = client.test_iam_permissions(table, [WRITE_PERMISSION], **_once())
                 except GoogleAPICallError as error:
                     return (
                         None,
@@ -291,7 +291,7 @@ class BigQueryWarehouse(Warehouse):
 
         dataset = bigquery.Dataset(f"{name.project or self.project}.{name.dataset}")
         dataset.location = self.location
-        self._client().create_dataset(dataset, exists_ok=True, **_ONCE)
+        self._client().create_dataset(dataset, exists_ok=True, **_once())
 
     def _load(
         self,
@@ -311,8 +311,8 @@ class BigQueryWarehouse(Warehouse):
             if count:
                 self._load_file(file, target, schema, disposition)
             elif disposition == "WRITE_TRUNCATE":  # an empty file is no load job
-                self._client().delete_table(target, not_found_ok=True, **_ONCE)
-                self._client().create_table(bigquery.Table(target, schema), **_ONCE)
+                self._client().delete_table(target, not_found_ok=True, **_once())
+                self._client().create_table(bigquery.Table(target, schema), **_once())
         return count
 
     def _load_file(self, file: IO[bytes], target: str, schema: list[Any], disposition: str) -> None:
@@ -328,6 +328,11 @@ class BigQueryWarehouse(Warehouse):
             file, target, rewind=True, job_config=config, num_retries=0, timeout=LOAD_SECONDS
         )
         job.result(retry=None, timeout=LOAD_SECONDS)
+
+
+def _once() -> dict[str, Any]:
+    """One attempt of a metadata call: our steps retry, not the client."""
+    return {"retry": None, "timeout": at_most(METADATA_SECONDS)}
 
 
 def _job_config(query: Query) -> Any:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from blocks.patience import at_most
 from blocks.warehouse import queries
 from blocks.warehouse.contract import Answer, Warehouse
-from blocks.warehouse.lease import file_wait_seconds, held
+from blocks.warehouse.lease import FILE_WAIT_SECONDS, held
 from blocks.warehouse.loading import write_lines
 from blocks.warehouse.queries import KEYS_PER_STATEMENT, Query
 from blocks.warehouse.sql import select_for_duckdb, statement_for_duckdb
@@ -89,13 +90,14 @@ class DuckdbWarehouse(Warehouse):
     def describe(self, name: str) -> Table:
         """See the contract; names are told apart by case, as BigQuery does."""
         wanted = parse_table_name(name)
-        with self._opened(f"describe warehouse '{name}'", DEFAULT_TIMEOUT) as connection:
+        with self._opened(f"describe warehouse '{name}'") as connection:
             return _describe(connection, wanted)
 
     def answer(self, query: Query, what: str, rows_max: int) -> Answer:
         """See the contract; the whole answer is one operation."""
         text = select_for_duckdb(query.text)
-        with self._opened(what, spend(what)) as connection:
+        spend(what)
+        with self._opened(what) as connection:
             cursor = connection.execute(text, query.values or None)
             names = [str(column[0]) for column in cursor.description or []]
             rows: list[tuple[Any, ...]] = []
@@ -115,7 +117,7 @@ class DuckdbWarehouse(Warehouse):
 
     def probe(self) -> Probe:
         """See the contract; a twin can always be written to by who may open its file."""
-        with self._opened("look into the warehouse", DEFAULT_TIMEOUT) as connection:
+        with self._opened("look into the warehouse") as connection:
             version = _values(connection, "SELECT version()")[0]
             count = _values(connection, "SELECT COUNT(*) FROM duckdb_tables() WHERE NOT internal")[
                 0
@@ -135,7 +137,7 @@ class DuckdbWarehouse(Warehouse):
         columns = ", ".join(f"{_quote(f)} {_COLUMN_TYPES[kind]}" for f, kind in fields.items())
         with (
             _written_down(name, fields, rows) as (path, count),
-            self._opened(f"replace warehouse '{name}'", None) as connection,
+            self._opened(f"replace warehouse '{name}'", writes=True) as connection,
         ):
             connection.execute("BEGIN")
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(wanted.dataset)}")
@@ -150,7 +152,7 @@ class DuckdbWarehouse(Warehouse):
         fields = table.field_types()
         with (
             _written_down(name, fields, rows) as (path, count),
-            self._opened(f"append to warehouse '{name}'", None) as connection,
+            self._opened(f"append to warehouse '{name}'", writes=True) as connection,
         ):
             _load(connection, table.name, fields, path)
         return count
@@ -160,7 +162,7 @@ class DuckdbWarehouse(Warehouse):
         table = self.describe(data.name)
         check_roles(data, table)
         count = 0
-        with self._opened(f"remove from warehouse '{data.name}'", None) as connection:
+        with self._opened(f"remove from warehouse '{data.name}'", writes=True) as connection:
             connection.execute("BEGIN")
             for first in range(0, len(keys), KEYS_PER_STATEMENT):
                 chunk = keys[first : first + KEYS_PER_STATEMENT]
@@ -171,23 +173,24 @@ class DuckdbWarehouse(Warehouse):
         return count
 
     @contextmanager
-    def _opened(self, what: str, seconds: float | None) -> Generator[duckdb.DuckDBPyConnection]:
-        """A connection for one use; it reads if seconds are given, else it writes, for a price.
+    def _opened(self, what: str, writes: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
+        """A connection for this one use, opened late and closed at once.
 
-        Opened late and closed at once: while somebody writes, nobody else can open the file.
+        While somebody writes, nobody else can open the file. What writes is paid for here.
         """
         import duckdb
 
-        reads = seconds is not None
-        if reads and not self.path.is_file():
+        if writes:
+            spend(what)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        elif not self.path.is_file():
             raise Refused(
                 f"warehouse file '{self.path}' does not exist",
                 "import something or run dbt first, or correct 'path' in systems.yaml",
             )
-        seconds = spend(what) if seconds is None else seconds
-        wait = file_wait_seconds(seconds)
-        with held(self.path, wait), self._translated(what, seconds):
-            connection = self._connect(reads, time.monotonic() + wait)
+        with held(self.path), self._translated(what):
+            connection = self._connect(writes)
+            seconds = at_most(DEFAULT_TIMEOUT)
             clock = threading.Timer(seconds, connection.interrupt)
             clock.start()
             try:
@@ -195,27 +198,27 @@ class DuckdbWarehouse(Warehouse):
                 connection.execute("SET ieee_floating_point_ops = false")
                 yield connection
             except duckdb.InterruptException as error:
-                raise Unready(f"{what} took longer than {seconds:g} s", "read less") from error
+                raise Unready(f"{what} took longer than {seconds:.3g} s", "read less") from error
             finally:
                 clock.cancel()
                 connection.close()
 
-    def _connect(self, reads: bool, deadline: float) -> duckdb.DuckDBPyConnection:
+    def _connect(self, writes: bool) -> duckdb.DuckDBPyConnection:
+        """Connect as soon as no other process has the file, also one that keeps no lease."""
         import duckdb
 
-        if not reads:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + at_most(FILE_WAIT_SECONDS)
         while True:
             try:
-                config: dict[str, Any] = _READING if reads else _ALONE
-                return duckdb.connect(str(self.path), read_only=reads, config=config)
+                config = _ALONE if writes else _READING
+                return duckdb.connect(str(self.path), read_only=not writes, config=config)
             except duckdb.IOException as error:
                 if "lock" not in str(error) or time.monotonic() >= deadline:
                     raise
             time.sleep(LOCK_LOOK_SECONDS)
 
     @contextmanager
-    def _translated(self, what: str, seconds: float) -> Generator[None]:
+    def _translated(self, what: str) -> Generator[None]:
         import duckdb
 
         try:

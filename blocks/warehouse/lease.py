@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from roundsman.budget import DEFAULT_TIMEOUT
+from blocks.patience import at_most
 from roundsman.envelope import current_or_none
 from roundsman.errors import Unready
 from roundsman.store.leases import hold_file
@@ -21,24 +21,19 @@ _in_use: dict[Path, threading.Lock] = defaultdict(threading.Lock)
 _look_up = threading.Lock()
 
 
-def file_wait_seconds(call_seconds: float) -> float:
-    """How long a call may wait for a file: two minutes, or what an enforced budget has left."""
-    return FILE_WAIT_SECONDS if call_seconds >= DEFAULT_TIMEOUT else call_seconds
-
-
 @contextmanager
-def held(path: Path, wait_seconds: float) -> Generator[None]:
+def held(path: Path) -> Generator[None]:
     """Be the only one who has the file open; Unready, naming the holder, after a wait in vain.
 
     In a run the ledger's lease is taken too, so that processes queue up instead of colliding.
     """
-    path = path.resolve()
+    path, wait_seconds = path.resolve(), at_most(FILE_WAIT_SECONDS)
     with _look_up:
         lock = _in_use[path]
     if not lock.acquire(timeout=wait_seconds):
         raise Unready(
             f"file '{path}' is in use by another step of this process",
-            f"waited {wait_seconds:g} s; try again when it is done",
+            f"waited {wait_seconds:.3g} s; try again when it is done",
         )
     try:
         run = current_or_none()

@@ -14,7 +14,8 @@ Clock = Literal["TIMESTAMP", "DATETIME", "DATE"]
 PartitionUnit = Literal["HOUR", "DAY", "MONTH", "YEAR"]
 
 _NAME = re.compile(
-    r"(?:(?P<project>[a-z][a-z0-9.:-]*)\.)?(?P<dataset>\w{1,1024})\.(?P<table>[\w -]{1,1024})"
+    r"(?:(?P<project>(?:[a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]*)\.)?"
+    r"(?P<dataset>\w{1,1024})\.(?P<table>[\w -]{1,1024})"
 )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from roundsman.cli import agents, keeping, machine, mail, record, runs
-from roundsman.cli.complaint import Doors
+from roundsman.cli.complaint import Doors, Quick
 
 app = typer.Typer(
     cls=Doors,
@@ -51,21 +51,21 @@ def everywhere(
         choose_home(home)
 
 
-app.command("agents")(agents.list_agents)
-app.command("run")(runs.run)
-app.command("watch")(runs.watch)
-app.command("cancel")(runs.cancel)
-app.command("retry")(runs.retry)
-app.command("history")(record.history)
-app.command("show")(record.show)
+app.command("agents", cls=Quick)(agents.list_agents)
+app.command("run", cls=Quick)(runs.run)
+app.command("watch", cls=Quick)(runs.watch)
+app.command("cancel", cls=Quick)(runs.cancel)
+app.command("retry", cls=Quick)(runs.retry)
+app.command("history", cls=Quick)(record.history)
+app.command("show", cls=Quick)(record.show)
 app.add_typer(keeping.artifacts, name="artifacts")
-app.command("verify-audit")(keeping.verify_audit)
-app.command("migrate")(keeping.migrate)
-app.command("init")(machine.init)
-app.command("doctor")(machine.doctor)
+app.command("verify-audit", cls=Quick)(keeping.verify_audit)
+app.command("migrate", cls=Quick)(keeping.migrate)
+app.command("init", cls=Quick)(machine.init)
+app.command("doctor", cls=Quick)(machine.doctor)
 importing = typer.Typer(
     cls=Doors, no_args_is_help=True, rich_markup_mode=None, help="Bring real data in."
 )
-importing.command("mail")(mail.import_mail)
+importing.command("mail", cls=Quick)(mail.import_mail)
 app.add_typer(importing, name="import")
-app.command("demo", hidden=True)(machine.demo)
+app.command("demo", cls=Quick, hidden=True)(machine.demo)

@@ -83,4 +83,4 @@ def demo(
     """Found the sample company and run an agent on it; the same as `make demo`, `up`, `down`."""
     from roundsman.demo.__main__ import act
 
-    act(action)
+    raise typer.Exit(act(action))

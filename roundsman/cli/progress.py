@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import typer
 
 from roundsman.cli.present import STYLES
+from roundsman.cli.wording import Teller, named
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -46,91 +47,37 @@ def follow(memory: Memory, run_id: str, after: int = 0) -> Iterator[EventRow]:
         time.sleep(POLL_SECONDS)
 
 
-class Teller:
-    """Puts a run's events into words; only a step's first event has its name, so it remembers."""
+QUIET_KINDS = frozenset({"artifact_intended", "run_queued"})
+
+
+class Lines:
+    """Plain lines, for a log or a pipe; a step that is called many times is told in two."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[int, int], str] = {}
+        self._teller = Teller()
         self._begun: set[tuple[int, str]] = set()
+        self._ended: dict[str, list[float]] = {}
 
-    def words_of(self, event: EventRow) -> str:
-        """What an event says, in a line."""
-        if event.payload is None:
-            return "(erased)"
-        say = WORDS.get(event.kind, _rest)
-        return say(self.complete(event))
-
-    def complete(self, event: EventRow) -> dict[str, Any]:
-        """The event's payload, with the step's name where that is known."""
-        payload = event.payload or {}
-        if "index" not in payload:
-            return payload
-        place = (event.attempt, int(payload["index"]))
-        if payload.get("name"):
-            self._names[place] = str(payload["name"])
-        return {"name": self._names.get(place), **payload}
-
-    def print(self, event: EventRow) -> None:
-        """One plain line an event, for a log or a pipe."""
-        words = self.words_of(event)
-        # A step may be called many times: that it began is said once.
+    def take(self, event: EventRow) -> None:
+        """Print the event; ends of steps wait until something else happens."""
+        words = self._teller.words_of(event)
+        if event.kind == "step_finished":
+            payload = self._teller.complete(event)
+            self._ended.setdefault(named(payload), []).append(float(payload.get("seconds") or 0))
+            return
         again = event.kind == "step_started" and (event.attempt, words) in self._begun
-        self._begun.add((event.attempt, words))
-        if event.kind not in QUIET_KINDS and not again:
-            kind = event.kind.replace("_", " ")
-            typer.echo(f"{event.at:%H:%M:%S}  {kind:<17} {words}")
+        if event.kind == "step_started":
+            self._begun.add((event.attempt, words))
+        if event.kind in QUIET_KINDS or again:
+            return
+        for name, seconds in self._ended.items():
+            calls = f"{len(seconds)} calls  " if len(seconds) > 1 else ""
+            self._print(event, "step finished", f"{name}  {calls}{sum(seconds):.2f} s")
+        self._ended.clear()
+        self._print(event, event.kind.replace("_", " "), words)
 
-
-def _rest(payload: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={_brief(value)}" for name, value in payload.items())[:120]
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _named(payload: dict[str, Any]) -> str:
-    return str(payload.get("name") or payload.get("step") or f"step {payload.get('index', '?')}")
-
-
-def _finished(payload: dict[str, Any]) -> str:
-    return f"{_named(payload)}  {float(payload.get('seconds') or 0):.2f} s"
-
-
-def _failure(payload: dict[str, Any]) -> str:
-    error = payload.get("error")
-    if isinstance(error, dict):
-        return _said(cast("dict[str, Any]", error))
-    return str(error or payload.get("status", ""))
-
-
-def _said(error: dict[str, Any]) -> str:
-    return f"{error.get('type', '')}: {error.get('message') or error.get('said') or ''}".strip(": ")
-
-
-def _began(payload: dict[str, Any]) -> str:
-    asked: dict[str, Any] = payload.get("asked_by") or {}
-    steps = len(payload.get("plan") or ())
-    dry = "dry run" if payload.get("dry_run") else "live"
-    return f"{payload.get('agent_type', '')}, {steps} steps, {dry}, asked by {asked.get('name')}"
-
-
-WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "run_queued": _began,
-    "run_started": _began,
-    "step_started": _named,
-    "step_finished": _finished,
-    "step_failed": lambda p: f"{_named(p)}  {_failure(p)}",
-    "step_retried": lambda p: f"{_named(p)}  {_failure(p) or p.get('reason', '')}",
-    "step_skipped": lambda p: f"{_named(p)}  {_failure(p).removeprefix('Skipped: ')}",
-    "gap": lambda p: f"{_named(p)}  {p.get('said', '')}",
-    "artifact_written": lambda p: str(p.get("path", "")),
-    "artifact_intended": lambda p: str(p.get("path", "")),
-    "run_finished": lambda p: f"{p.get('status', '')}  {p.get('verdict') or ''}",
-    "run_failed": lambda p: f"{p.get('status', '')}  {_failure(p)}",
-    "run_refused": _failure,
-}
-QUIET_KINDS = frozenset({"artifact_intended", "run_queued"})
+    def _print(self, event: EventRow, kind: str, words: str) -> None:
+        typer.echo(f"{event.at:%H:%M:%S}  {kind:<17} {words}")
 
 
 class StepList:
@@ -153,11 +100,11 @@ class StepList:
         }
         if event.kind in marks:
             words = self._teller.words_of(event).partition("  ")[2]
-            self.marks[_named(payload)] = (marks[event.kind], words)
-        elif event.kind in ("gap", "step_retried") and _named(payload) in self.marks:
+            self.marks[named(payload)] = (marks[event.kind], words)
+        elif event.kind in ("gap", "step_retried") and named(payload) in self.marks:
             status = "unknown" if event.kind == "gap" else "running"
             words = self._teller.words_of(event).partition("  ")[2]
-            self.marks[_named(payload)] = (status, words)
+            self.marks[named(payload)] = (status, words)
 
     def draw(self) -> Table:
         """The list as it stands."""
@@ -175,7 +122,7 @@ class StepList:
 def watch_run(memory: Memory, run_id: str, quiet: bool = False) -> str:
     """Show the run until it ends; returns its status."""
     if quiet or not sys.stdout.isatty():
-        return _watch(memory, run_id, None if quiet else Teller().print)
+        return _watch(memory, run_id, None if quiet else Lines().take)
     from rich.live import Live
 
     steps = StepList()

@@ -133,7 +133,7 @@ def show(
 
 
 def _print_events(told: list[EventRow]) -> None:
-    from roundsman.cli.progress import Teller
+    from roundsman.cli.wording import Teller
 
     teller = Teller()
     typer.echo("\nEvents")

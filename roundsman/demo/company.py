@@ -13,7 +13,8 @@ from roundsman.rules.mail import MailRow, fingerprint_of
 from roundsman.rules.windows import FieldType
 
 NEWEST_MINUTES_AGO = 3
-WEEKEND_SHARE = 0.4
+# Quiet, but not so quiet that a look at two weeks calls it unusual.
+WEEKEND_SHARE = 0.75
 CUSTOMERS = 120
 DOMAINS = ("birchwood.example", "harbor.example", "lumen.example", "quarry.example")
 SUBJECTS = (
@@ -68,12 +69,19 @@ def found_company(company: Company) -> Sample:
 
 def _arrivals(company: Company, chance: random.Random) -> Iterator[datetime]:
     newest = company.now - timedelta(minutes=NEWEST_MINUTES_AGO)
+    oldest = newest - timedelta(days=company.days)
     yield newest
-    for day in range(company.days):
-        end = newest - timedelta(days=day)
-        share = WEEKEND_SHARE if end.weekday() >= 5 else 1.0
+    for number in range(company.days + 1):
+        midnight = _midnight(newest) - timedelta(days=number)
+        share = WEEKEND_SHARE if midnight.weekday() >= 5 else 1.0
         for _ in range(int(company.mails_a_day * share * chance.uniform(0.92, 1.08))):
-            yield end - timedelta(seconds=chance.randrange(1, 86_400))
+            at = midnight + timedelta(seconds=chance.randrange(86_400))
+            if oldest <= at < newest:
+                yield at
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _mail(chance: random.Random, number: int, at: datetime) -> MailRow:
@@ -98,8 +106,8 @@ def _mail(chance: random.Random, number: int, at: datetime) -> MailRow:
 
 
 def _missing(company: Company, chance: random.Random, mails: list[MailRow]) -> list[str]:
-    midnight = company.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    start = midnight - timedelta(days=min(company.missing_days_ago, company.days - 1))
+    days_ago = min(company.missing_days_ago, company.days - 1)
+    start = _midnight(company.now) - timedelta(days=days_ago)
     day = [mail.message_id for mail in mails if start <= mail.received_at < start + timedelta(1)]
     return sorted(chance.sample(day, min(company.missing_rows, len(day))))
 

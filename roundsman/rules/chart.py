@@ -127,7 +127,8 @@ def _bars(slot: Slot, top: int) -> Iterator[str]:
     sides = (("search", slot.day.es_count), ("warehouse", slot.day.bq_count))
     for i, ((side, count), look) in enumerate(zip(sides, looks, strict=True)):
         if count:
-            height = PLOT_HEIGHT * count / top
+            # A single row among millions is still not nothing.
+            height = max(PLOT_HEIGHT * count / top, 1.0)
             hint = f"<title>{slot.day.date}: {count:,} rows in the {side}</title>"
             yield _box(left + i * width, FLOOR - height, (width, height), look, hint)
 

@@ -17,6 +17,7 @@ from roundsman.rules.windows import FieldType
 # Elasticsearch refuses longer keywords and nobody reads longer subjects.
 KEY_CHARACTERS_MAX = 512
 TEXT_CHARACTERS_MAX = 1_000
+_ADDRESS = re.compile(r"[^<>\s@]+@[^<>\s]+")
 _BRACKETED = re.compile(r"<([^<>\s@]+@[^<>\s]+)>")
 
 MAIL_FIELDS: dict[str, FieldType] = {
@@ -137,7 +138,7 @@ def _address(headers: Message, name: str) -> str:
     """The first address; senders of phishing leave commas in names, so names alone do not count."""
     text = _text(headers, name)
     try:
-        found = [address for _, address in getaddresses([text]) if "@" in address]
+        found = [address for _, address in getaddresses([text]) if _ADDRESS.fullmatch(address)]
     except (ValueError, IndexError):
         found = []
     found = found or _BRACKETED.findall(text)

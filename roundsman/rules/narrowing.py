@@ -25,12 +25,17 @@ ROWS_LISTED_MAX = 400_000
 
 
 class Difference(NamedTuple):
-    """A bucket in which the sides differ; `balanced` when only the fingerprints say so."""
+    """A bucket of both sides; `balanced` when only the fingerprints say that it differs."""
 
     start: datetime
     search: int
     warehouse: int
     balanced: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is a difference, and not only a bucket that was looked at."""
+        return self.balanced or self.search != self.warehouse
 
     @property
     def rows(self) -> int:

@@ -13,10 +13,11 @@ REDACTED = "***"
 SECRET_CHARACTERS_MIN = 4
 DEPTH_MAX = 64
 
-_KEY_WORDS = (
+_ASSIGNED_WORDS = (
     "password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key"
-    "|private[_-]?key|signing[_-]?key|chain[_-]?key|credentials?|authorization|cookie|dsn"
+    "|private[_-]?key|signing[_-]?key|chain[_-]?key|credentials?|dsn"
 )
+_KEY_WORDS = f"{_ASSIGNED_WORDS}|authorization|cookie"
 _SECRET_KEY = re.compile(rf"(?:^|[_\-.\s])(?:{_KEY_WORDS})$|^(?:{_KEY_WORDS})$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -38,14 +39,14 @@ _QUERY = re.compile(
     re.IGNORECASE,
 )
 _HEADER = re.compile(
-    r"""(\b(?:proxy-)?authorization\\?["']?\s*[:=]\s*)(?:\\?["'])?"""
+    r"""(\b(?:proxy-)?authorization\\?["']?\s*[:=]\s*(?:\\?["'])?)"""
     r"""(?:(bearer|basic|apikey|api-key|token|digest|negotiate)\s+)?[^\s"'\\,;}]+""",
     re.IGNORECASE,
 )
 _COOKIE = re.compile(r"(\b(?:set-)?cookie\s*:\s*)[^\r\n\"']+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic|apikey)(\s+)([A-Za-z0-9._~+/=\-]{8,})", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"""((?:\b|_)(?:{_KEY_WORDS})\\?["']?\s*)([=:]\s*)({_VALUE})""", re.IGNORECASE
+    rf"""((?:\b|_)(?:{_ASSIGNED_WORDS})\\?["']?\s*)([=:]\s*)({_VALUE})""", re.IGNORECASE
 )
 _KNOWN = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
@@ -151,12 +152,14 @@ def _assigned(match: re.Match[str]) -> str:
     prose = ":" in match[2] and match[2] != ":" and match[3][0] not in "\"'\\"
     if prose and not _is_opaque(match[3]):
         return match[0]
-    return f"{match[1]}{match[2]}{REDACTED}"
+    quoted = re.match(r"\\?[\"']", match[3])
+    quote_mark = quoted[0] if quoted else ""
+    return f"{match[1]}{match[2]}{quote_mark}{REDACTED}{quote_mark}"
 
 
 def _is_opaque(word: str) -> bool:
     """Whether a word looks made by a machine or chosen as a password."""
-    mixed = word.lower() != word and word[1:].lower() != word[1:]
+    mixed = any(c.isupper() for c in word[1:]) and any(c.islower() for c in word)
     return len(word) >= 20 or any(c.isdigit() for c in word) or mixed or "!" in word
 
 

@@ -24,7 +24,7 @@ TITLES: dict[KeyKind, str] = {
     "duplicate": "There more than once",
 }
 STRENGTHS: dict[Strength, str] = {
-    "count": "rows are counted; differences that balance out within a minute are not seen",
+    "count": "rows are counted; differences that balance out within an hour are not seen",
     "keys": "every key of the window is compared; changed rows are seen where times differ",
     "fingerprint": "sums of fingerprints are compared; changed rows are seen too",
 }

@@ -47,11 +47,12 @@ ARTIFACT_COLUMNS = ("state", "bytes", "sha256", "intended_at", "written_at")
 
 
 class RebuildReport(NamedTuple):
-    """What was found: at most 20 sentences, how many more, and how much was erased on purpose."""
+    """What was found: at most 20 sentences, how many more, what was erased, how many runs ended."""
 
     problems: list[str]
     more: int
     erased: int
+    ended: int
 
 
 class Run:
@@ -88,14 +89,15 @@ def _check(ledger: Ledger, org: str, text: Callable[[bytes], str]) -> RebuildRep
             with raw.cursor(name="roundsman_rebuild") as cursor:
                 cursor.itersize = ROWS_AT_ONCE
                 check.follow(cursor.execute(ledger.dialect.native(_EVENTS), {"org": org}))
+            check.finish()
         else:
             raw.text_factory = text
             try:
                 check.follow(raw.execute(_EVENTS, {"org": org}))
+                check.finish()
             finally:
                 raw.text_factory = str
-        check.finish()
-    return RebuildReport(check.problems, check.more, check.erased)
+    return RebuildReport(check.problems, check.more, check.erased, len(check.closed))
 
 
 def _lenient(raw: bytes) -> str:
@@ -180,7 +182,6 @@ class _Check:
 
     def finish(self) -> None:
         """Compare what is still open, the counters, and look for rows without any event."""
-        self.closed.update(self.open)
         self.ended.update(self.open)
         self._compare_ended()
         for run_id, seq in self.unrecorded.items():

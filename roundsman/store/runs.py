@@ -13,6 +13,7 @@ from roundsman.errors import Cancelled, Mistake
 from roundsman.store import audit
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
+from roundsman.store.events import lock_head
 from roundsman.store.history import get_run as get_run
 from roundsman.store.history import history as history
 from roundsman.store.history import queued_without_holder as queued_without_holder
@@ -53,6 +54,9 @@ _OPEN = (
 )
 _CANCEL = "UPDATE run_leases SET cancel_requested = :yes WHERE org_id = :org AND run_id = :run_id"
 _CLOSE = "UPDATE run_leases SET closed = :yes WHERE org_id = :org AND run_id = :run_id"
+_NEVER_MIND = (
+    "DELETE FROM run_leases WHERE org_id = :org AND run_id = :run_id AND attempt = 0 AND NOT closed"
+)
 _SETTLE = "DELETE FROM run_leases WHERE org_id = :org AND run_id = :run_id AND closed"
 
 
@@ -85,13 +89,16 @@ def queue_run(ledger: Ledger, org: str, run_id: str, ask: Ask, holder: Holder | 
     """
     event = Event(_checked(run_id), 0, "run_queued", ask.model_dump(mode="json"))
     with ledger.transaction() as connection:
+        _insert_lease(connection, ledger, org, (run_id, ask, holder))
+        # Looked at only under the lock: a worker may be opening, even ending, the same run.
+        lock_head(connection, ledger, org)
         row = audit.read(connection, ledger, org, run_id)
         if row is not None and row["queued_at"] is not None:
             raise Mistake(f"run '{run_id}' is in the ledger already", "start it under a new id")
         if row is not None and row["status"] in CLOSED:
-            return
-        _insert_lease(connection, ledger, org, (run_id, ask, holder))
-        audit.enter(connection, ledger, org, event)
+            ledger.execute(connection, _NEVER_MIND, {"org": org, "run_id": run_id})
+        else:
+            audit.enter(connection, ledger, org, event)
 
 
 def open_attempt(ledger: Ledger, org: str, run_id: str, opening: Opening, holder: Holder) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from roundsman.errors import Unready
+from roundsman.errors import Mistake, Unready
 from roundsman.store.chain import Anchor, read_anchors
 from roundsman.store.chaincheck import ChainReport, check_chain
 from roundsman.store.engine import Ledger
@@ -29,11 +29,16 @@ def verify(ledger: Ledger, org: str, anchor_path: Path | None = None) -> Verifie
     Raises Unready or Mistake where the store or the anchor file cannot be read.
     """
     path = anchor_path or ledger.anchor_path
-    anchors, problems = _anchors(path, org, is_named=anchor_path is not None)
+    anchors, spoilt = _anchors(path, org, is_named=anchor_path not in (None, ledger.anchor_path))
     with _chain(ledger, org, anchors) as chain_report:
         rebuilt = check_projections(ledger, org)
         chain = chain_report()
-    problems = [*chain.problems, *problems, *rebuilt.problems]
+    if path is not None and not path.exists() and rebuilt.ended:
+        spoilt.append(
+            f"anchor file '{path}' is missing, though runs of org '{org}' have ended"
+            f" ({rebuilt.ended}): a tail that was cut off cannot be seen"
+        )
+    problems = [*chain.problems, *spoilt, *rebuilt.problems]
     more = chain.more + rebuilt.more
     if more:
         problems.append(f"and {more} more")
@@ -51,7 +56,9 @@ def verify(ledger: Ledger, org: str, anchor_path: Path | None = None) -> Verifie
 
 
 def _anchors(path: Path | None, org: str, is_named: bool) -> tuple[list[Anchor], list[str]]:
-    if path is None or (not is_named and not path.exists()):
+    if path is None or not path.exists():
+        if is_named:
+            raise Mistake(f"anchor file '{path}' does not exist", "name the file of the anchors")
         return [], []
     anchors, broken = read_anchors(path, org)
     lines = [f"anchor file '{path}', line {number}: is not an anchor" for number in broken]

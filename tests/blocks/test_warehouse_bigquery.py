@@ -204,6 +204,7 @@ NOES: list[tuple[int, str, type[RoundsmanError]]] = [
 ]
 
 
+@pytest.mark.covers("C-034", "C-035")
 @pytest.mark.parametrize(("status", "reason", "kind"), NOES)
 @pytest.mark.parametrize("where", ["/tables/orders", "/jobs"])
 def test_what_bigquery_refuses_is_told_by_what_to_do_and_asked_once(
@@ -247,6 +248,7 @@ def test_an_answer_in_another_shape_is_misread(scripted: Start, body: bytes) -> 
         warehouse_at(server).newest(ORDERS)
 
 
+@pytest.mark.covers("A-008")
 def test_each_page_after_the_first_is_an_operation(scripted: Start) -> None:
     script = Script(rows={"id": (["id"], [[f"k{i}"] for i in range(25)])}, page_rows=10)
     warehouse = warehouse_at(scripted(script.answer))

@@ -12,7 +12,7 @@ SHOWN = (
     *("agents", "run", "watch", "cancel", "retry", "history", "show", "artifacts"),
     *("verify-audit", "migrate", "init", "doctor", "import"),
 )
-NOT_FOR_HELP = ("pydantic_settings", "sqlalchemy", "prefect", "rich", "yaml", "httpx")
+NOT_FOR_HELP = ("pydantic", "pydantic_settings", "sqlalchemy", "prefect", "rich", "yaml", "httpx")
 
 
 def test_help_names_every_command(roundsman):

@@ -1,5 +1,6 @@
 """The sample company: the same one each time, wrong in exactly the planted places."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from roundsman.demo.company import Company, found_company
@@ -33,3 +34,13 @@ def test_the_missing_rows_are_of_one_day():
 def test_the_table_of_customers_is_days_old():
     customers = found_company(Company(now=NOW)).customers
     assert max(row["updated_at"] for row in customers) <= NOW - timedelta(days=3)
+
+
+def test_saturdays_and_sundays_are_quiet():
+    days = Counter(mail.received_at.date() for mail in found_company(Company(now=NOW)).mails)
+    whole = [
+        day for day in days if NOW - timedelta(13) < datetime(*day.timetuple()[:3], tzinfo=UTC)
+    ]
+    whole.remove(NOW.date())
+    assert {day.weekday() for day in whole if days[day] < 235} == {5, 6}
+    assert all(days[day] > 250 for day in whole if day.weekday() < 5)

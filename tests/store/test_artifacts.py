@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -139,7 +137,8 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_rest(
         "from roundsman.errors import Unready\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    ArtifactStore(Path(sys.argv[1]), 'default').write('a.md', 'x' * 5000, sys.argv[2])\n"
+        "store = ArtifactStore(Path(sys.argv[1]), 'default')\n"
+        "try:\n    store.write('a.md', 'x' * 5000, sys.argv[2])\n"
         "except Unready as error:\n    print(error)\n"
     )
     out = subprocess.run(
@@ -153,8 +152,6 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_rest(
     assert "free some space" in out.stdout
     assert [entry.name for entry in folder.iterdir()] == ["a.md"]
     assert store.read("a.md", AGENT) == "old"
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
-    assert signal.SIGXFSZ
 
 
 def test_a_file_in_the_way_of_the_folder_is_refused(store: ArtifactStore) -> None:

@@ -129,10 +129,14 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
 
 
 def test_an_error_inside_a_transaction_takes_everything_back(ledger: Ledger) -> None:
+    def fail() -> None:
+        with ledger.transaction() as connection:
+            connection.exec_driver_sql("UPDATE agent_audit_log SET status = 'lost'")
+            raise ZeroDivisionError
+
     run_id = begin(ledger)
-    with pytest.raises(ZeroDivisionError), ledger.transaction() as connection:
-        connection.exec_driver_sql("UPDATE agent_audit_log SET status = 'lost'")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert runs.get_run(ledger, ORG, run_id).status == "running"
 
 

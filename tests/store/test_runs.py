@@ -123,6 +123,9 @@ def test_a_door_that_comes_after_the_end_changes_nothing(ledger: Ledger) -> None
     runs.queue_run(ledger, ORG, run_id, ask(user_email="late@example.org"), None)
     assert runs.get_run(ledger, ORG, run_id).user_email is None
     assert kinds(ledger, run_id)[-1] == "run_finished"
+    runs.mark_settled(ledger, ORG, run_id)
+    runs.queue_run(ledger, ORG, run_id, ask(), None)
+    assert rows(ledger, "SELECT * FROM run_leases") == []
 
 
 def test_a_second_attempt_fences_the_first_out_of_every_write(ledger: Ledger) -> None:

@@ -76,16 +76,11 @@ def test_a_process_killed_while_migrating_leaves_nothing_behind(
 ) -> None:
     victim = child(
         home,
-        "import os, signal\nfrom alembic.operations import Operations\n"
-        "original = Operations.create_index\n"
-        "def killed(*args, **kwargs):\n"
-        "    original(*args, **kwargs)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Operations.create_index = killed\n"
-        "from alembic import op\nop.create_index = killed\n"
-        "from roundsman.store import schema\n"
-        "import roundsman.store.schema as s\n"
-        "import alembic.operations.ops as ops\n"
-        "ops.CreateIndexOp.create_index = classmethod(killed)\n"
+        "import os, signal\nfrom sqlalchemy import Engine, event\nmade = []\n"
+        "def after(connection, cursor, statement, *rest):\n"
+        "    made.append(statement) if 'CREATE' in statement else None\n"
+        "    if len(made) == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "event.listen(Engine, 'after_cursor_execute', after)\n"
         "open_ledger(url, key, anchors)\n",
     )
     victim.communicate(timeout=60)

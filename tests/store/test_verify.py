@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from roundsman.errors import Mistake
 from roundsman.store import Ledger, chain, runs
 from roundsman.store import verify as verify_module
 from roundsman.store.erasure import erase_run
-from roundsman.store.records import Note, StepBegin, StepEnd, StepSkip, Verified
+from roundsman.store.records import Note
 from roundsman.store.verify import verify
-from tests.store.words import ORG, Home, ask, begin, change, finish, opening, queue, rows, step
+from tests.store.words import ORG, Home, begin, change, finish, rows
 from tests.store.words import whole_run as whole
 
 FILE = {"path": "report.md", "bytes": 12, "sha256": "ab" * 32}
@@ -183,6 +183,20 @@ def test_without_anchors_the_blindness_is_said(written: Ledger, tmp_path: Path) 
     assert any("there are no anchors" in line for line in result.cannot_see)
 
 
+def test_a_missing_anchor_file_is_named_once_a_run_has_ended(ledger: Ledger, home: Home) -> None:
+    begin(ledger)
+    assert verify(ledger, ORG).ok
+    assert verify(ledger, ORG, home.anchors).ok
+    whole(ledger)
+    home.anchors.unlink()
+    assert found(ledger) == (
+        f"anchor file '{home.anchors}' is missing, though runs of org 'default' have ended (1):"
+        " a tail that was cut off cannot be seen"
+    )
+    with pytest.raises(Mistake, match="nowhere' does not exist"):
+        verify(ledger, ORG, home.folder / "nowhere")
+
+
 def test_a_spoilt_anchor_file_is_named_by_its_line(written: Ledger, home: Home) -> None:
     with home.anchors.open("a") as file:
         file.write("{torn")
@@ -312,65 +326,6 @@ def test_runs_of_other_orgs_are_left_alone(written: Ledger) -> None:
     assert not verify(written, "other").ok
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_whatever_runs_do_their_tables_follow_from_their_events(ledger: Ledger, seed: int) -> None:
-    chance = random.Random(seed)
-    for _ in range(12):
-        live_a_random_life(ledger, chance)
-    result = verify(ledger, ORG)
-    assert result.problems == []
-    assert_gapless(ledger, result)
-
-
-def assert_gapless(ledger: Ledger, result: Verified) -> None:
-    seqs = [row[0] for row in rows(ledger, "SELECT seq FROM events ORDER BY seq")]
-    assert seqs == list(range(1, result.events + 1))
-
-
-def live_a_random_life(ledger: Ledger, chance: random.Random) -> None:
-    if chance.random() < 0.15:
-        runs.record_refused(ledger, ORG, ask(user_email="a"), {"type": "x", "message": "é\x00"})
-        return
-    run_id, attempt = queue(ledger, user_email=chance.choice([None, "b"])), 1
-    if chance.random() < 0.15:
-        runs.request_cancel(ledger, ORG, run_id, "ada")
-        return
-    runs.open_attempt(ledger, ORG, run_id, opening(round="r"), runs.this_holder())
-    for index in range(chance.randrange(6)):
-        attempt = do_something(ledger, chance, (run_id, attempt, index))
-    if chance.random() < 0.8:
-        status = chance.choice(["success", "failed", "crashed", "cancelled", "timed_out"])
-        error = None if status == "success" else {"type": "x", "message": "\ud800 no"}
-        closing = runs.Closing(status=status, error=error, budget_status={"exceeded": False})
-        runs.close_run(ledger, ORG, run_id, attempt, closing)
-
-
-def do_something(ledger: Ledger, chance: random.Random, where: tuple[str, int, int]) -> int:
-    run_id, attempt, index = where
-    life = chance.randrange(6)
-    key = (ledger, ORG, run_id, attempt)
-    if life == 0:
-        runs.skip_step(*key, StepSkip(index=index, name="s", reason="no need"))
-    elif life == 1:
-        runs.begin_step(*key, StepBegin(index=index, name="left"))
-    elif life == 2:
-        runs.begin_step(*key, StepBegin(index=index, name="again"))
-        note = Note(kind="step_retried", payload={"index": index, "tries": 2})
-        runs.note(*key, note)
-        error = {"type": "Unready", "message": "no", "deep": {"b": 1, "a": [1.5, None]}}
-        runs.end_step(*key, StepEnd(index=index, status="failed", error=error, seconds=0.1))
-    elif life == 3:
-        for kind in ("artifact_intended", "artifact_written")[: chance.randrange(1, 3)]:
-            runs.note(*key, Note(kind=kind, payload={"path": f"{index}.md"}))
-        runs.note(*key, Note(kind="gap", payload={"at": "2026", "status": "x"}))
-    elif life == 4:
-        return runs.open_attempt(ledger, ORG, run_id, opening(), runs.this_holder())
-    else:
-        step(ledger, run_id, index, attempt=attempt)
-        runs.spend_operation(ledger, ORG, run_id, attempt)
-    return attempt
-
-
 def rehash(ledger: Ledger, key: bytes, first: int) -> None:
     """Change one event and hash all from there on again, as somebody with this key could."""
     (before,) = rows(ledger, f"SELECT hash FROM events WHERE seq = {first - 1}")
@@ -391,9 +346,5 @@ def test_verification_reads_while_others_write(
 ) -> None:
     with written.transaction() as connection:
         written.execute(connection, "UPDATE chain_heads SET seq = seq", {})
-        assert verify(open_home_reader(open_home), ORG).ok
+        assert verify(open_home(), ORG).ok
     finish(written, begin(written))
-
-
-def open_home_reader(open_home: Callable[[], Ledger]) -> Ledger:
-    return open_home()

@@ -1,0 +1,85 @@
+"""What an event says, in a line for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from roundsman.store.records import EventRow
+
+
+class Teller:
+    """Puts a run's events into words; only a step's first event has its name, so it remembers."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, int], str] = {}
+
+    def words_of(self, event: EventRow) -> str:
+        """What an event says, in a line."""
+        if event.payload is None:
+            return "(erased)"
+        say = WORDS.get(event.kind, _rest)
+        return say(self.complete(event))
+
+    def complete(self, event: EventRow) -> dict[str, Any]:
+        """The event's payload, with the step's name where that is known."""
+        payload = event.payload or {}
+        if "index" not in payload:
+            return payload
+        place = (event.attempt, int(payload["index"]))
+        if payload.get("name"):
+            self._names[place] = str(payload["name"])
+        return {"name": self._names.get(place), **payload}
+
+
+def _rest(payload: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={_brief(value)}" for name, value in payload.items())[:120]
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def named(payload: dict[str, Any]) -> str:
+    """The step that an event is about."""
+    return str(payload.get("name") or payload.get("step") or f"step {payload.get('index', '?')}")
+
+
+def _finished(payload: dict[str, Any]) -> str:
+    return f"{named(payload)}  {float(payload.get('seconds') or 0):.2f} s"
+
+
+def _failure(payload: dict[str, Any]) -> str:
+    error = payload.get("error")
+    if isinstance(error, dict):
+        return _said(cast("dict[str, Any]", error))
+    return str(error or payload.get("status", ""))
+
+
+def _said(error: dict[str, Any]) -> str:
+    return f"{error.get('type', '')}: {error.get('message') or error.get('said') or ''}".strip(": ")
+
+
+def _began(payload: dict[str, Any]) -> str:
+    asked: dict[str, Any] = payload.get("asked_by") or {}
+    steps = len(payload.get("plan") or ())
+    dry = "dry run" if payload.get("dry_run") else "live"
+    return f"{payload.get('agent_type', '')}, {steps} steps, {dry}, asked by {asked.get('name')}"
+
+
+WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run_queued": _began,
+    "run_started": _began,
+    "step_started": named,
+    "step_finished": _finished,
+    "step_failed": lambda p: f"{named(p)}  {_failure(p)}",
+    "step_retried": lambda p: f"{named(p)}  {p.get('said', '')}; again in {_brief(p['seconds'])} s",
+    "step_skipped": lambda p: f"{named(p)}  {_failure(p).removeprefix('Skipped: ')}",
+    "gap": lambda p: f"{named(p)}  {p.get('said', '')}",
+    "artifact_written": lambda p: str(p.get("path", "")),
+    "artifact_intended": lambda p: str(p.get("path", "")),
+    "run_finished": lambda p: f"{p.get('status', '')}  {p.get('verdict') or ''}",
+    "run_failed": lambda p: f"{p.get('status', '')}  {_failure(p)}",
+    "run_refused": _failure,
+}
