@@ -1,4 +1,4 @@
-"""`roundsman artifacts`, `verify-audit` and `migrate`: what is kept, and whether it is whole."""
+"""`roundsman artifacts`, `verify-audit`, `erase` and `migrate`: what is kept, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -107,6 +107,27 @@ def verify_audit(
     if not found.ok:
         typer.echo(f"the ledger was changed: {found.first_bad}", err=True)
         raise typer.Exit(FAILED)
+
+
+def erase(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A closed run's id.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
+    as_json: Json = False,
+) -> None:
+    """Erase for good what a run carried; that it took place, and the chain, stay."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.start import who
+    from roundsman.store.erasure import erase_run
+
+    memory = open_memory()
+    row = memory.run(run_id)
+    count = erase_run(memory.ledger, memory.org, row.run_id, who(memory.settings), reason)
+    if as_json:
+        print_json({"run_id": row.run_id, "payloads_erased": count})
+        return
+    typer.echo(
+        f"erased {count} payloads of run {row.run_id}; its artifact files are yours to delete"
+    )
 
 
 def migrate(

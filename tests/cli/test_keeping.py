@@ -83,3 +83,16 @@ def test_the_schema_is_seen_before_and_after(roundsman):
     assert not (get_settings().home / "ledger.db").exists()
     assert roundsman("migrate").code == 0
     assert roundsman("migrate", "--status", "--json").document["is_current"] is True
+
+
+def test_what_a_run_carried_is_erased_and_the_ledger_stays_whole(roundsman, past):
+    run_id = past.run(artifacts={"parity": "confidential"})
+    said = roundsman("erase", run_id[:8], "--reason", "asked for", "--json")
+    assert (said.code, said.document["run_id"]) == (0, run_id)
+    assert "confidential" not in roundsman("show", run_id, "--json").out
+    assert roundsman("verify-audit").code == 0
+
+
+def test_an_open_run_is_not_erased(roundsman, past):
+    said = roundsman("erase", "0123456789", "--reason", "x")
+    assert said.code == 2

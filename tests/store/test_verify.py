@@ -189,8 +189,11 @@ def test_a_missing_anchor_file_is_named_once_a_run_has_ended(ledger: Ledger, hom
     assert verify(ledger, ORG, home.anchors).ok
     whole(ledger)
     home.anchors.unlink()
+    assert verify(ledger, ORG).ok, "killed before its very first anchor"
+    whole(ledger)
+    home.anchors.unlink()
     assert found(ledger) == (
-        f"anchor file '{home.anchors}' is missing, though runs of org 'default' have ended (1):"
+        f"anchor file '{home.anchors}' is missing, though runs of org 'default' have ended (2):"
         " a tail that was cut off cannot be seen"
     )
     with pytest.raises(Mistake, match="nowhere' does not exist"):
