@@ -1,4 +1,4 @@
-"""`roundsman artifacts`, `verify-audit`, `erase` and `migrate`: what is kept, and whether it is whole."""
+"""`artifacts`, `verify-audit`, `erase`, `migrate`: what is kept, and whether it is whole."""
 
 from __future__ import annotations
 
