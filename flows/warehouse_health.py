@@ -74,7 +74,9 @@ class Params(AgentParams):
     )
     slo_minutes: int = Field(default=30, ge=1, description="How old the newest row may be")
     strength: Strength = Field(
-        default="count", description="count; keys: list all; fingerprint: see changes too"
+        default="count",
+        description="count; keys: list all; fingerprint: see changes too, unless both the count "
+        "and the sum of a bucket agree",
     )
     keys_max: int = Field(default=1_000, ge=1, le=10_000, description="Differing keys named")
     rows_max: int = Field(
@@ -181,19 +183,20 @@ async def _read_pulse(params: Params) -> PulseReading | Gap | None:
 
 
 def _open_sides(params: Params) -> Sides:
-    depth = params.strength != "count"
+    named = (params.search_fingerprint_field, params.warehouse_fingerprint_field)
+    prints = params.strength != "count" and all(named)
     search = Dataset(
         name=params.index,
         time_field=params.search_time_field,
         key_field=params.search_key_field,
-        fingerprint_field=params.search_fingerprint_field if depth else None,
+        fingerprint_field=params.search_fingerprint_field if prints else None,
         filter=params.search_filter,
     )
     warehouse = Dataset(
         name=params.table,
         time_field=params.warehouse_time_field,
         key_field=params.warehouse_key_field,
-        fingerprint_field=params.warehouse_fingerprint_field if depth else None,
+        fingerprint_field=params.warehouse_fingerprint_field if prints else None,
         filter=params.warehouse_filter,
     )
     return Sides(

@@ -73,7 +73,7 @@ class Step(Generic[P, R]):
             await _carry_out(call)
         else:
             await self._task(call)
-        return await call.finish()
+        return call.finish()
 
 
 async def _carry_out(call: Call) -> None:

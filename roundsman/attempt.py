@@ -122,7 +122,20 @@ def check(
 ) -> tuple[AgentParams, dict[str, str]]:
     """The run's parameters and its systems' hashes; a Mistake says what is wrong with them."""
     params = read_params(spec.params, raw, round_params)
+    _refuse_secrets(params)
     return params, dict(spec.systems(params)) if spec.systems else {}
+
+
+def _refuse_secrets(params: AgentParams) -> None:
+    # The record keeps parameters redacted: a retry or a worker would run with other ones.
+    told = params.model_dump(mode="json")
+    kept = redact(told)
+    changed = [name for name, value in told.items() if kept.get(name) != value]
+    if changed:
+        raise Mistake(
+            f"parameter '{changed[0]}' looks like a secret, which no record may hold",
+            "name secrets by reference in systems.yaml, and filter by another field",
+        )
 
 
 def refusal(raw: object, base: Ask) -> Ask:
@@ -148,14 +161,16 @@ async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
         return Ended("refused", str(error), error=error)
     ask = ask_of(spec, params, base)
     run = _make_run(spec, where.run_id, ledger, params)
-    try:
-        await _open(run, Opening(**ask.model_dump(), systems=systems))
-    except Cancelled as error:
-        return Ended("cancelled", str(error), error=error)
-    except Mistake as error:
-        # Prefect started a run again that the ledger has closed for good.
-        return Ended("refused", str(error), error=error)
-    return await _work(spec, run, params)
+    # From before it is open: a signal between the two would tear it.
+    with _stopped_by_signals(run):
+        try:
+            await _open(run, Opening(**ask.model_dump(), systems=systems))
+        except Cancelled as error:
+            return Ended("cancelled", str(error), error=error)
+        except Mistake as error:
+            # Prefect started a run again that the ledger has closed for good.
+            return Ended("refused", str(error), error=error)
+        return await _work(spec, run, params)
 
 
 def _base(spec: Spec, where: Whereabouts) -> Ask:
@@ -200,12 +215,11 @@ async def _work(spec: Spec, run: Run, params: AgentParams) -> Ended:
     loop = asyncio.get_running_loop()
     run.on_stop(lambda: loop.call_soon_threadsafe(body.cancel))
     try:
-        with _stopped_by_signals(run):
-            await _until_done(run, body)
-            run.on_stop(None)
-            ended = _judge(run, body)
-            if ended.status != "fenced":
-                ended = await _close(run, ended, time.monotonic() - began)
+        await _until_done(run, body)
+        run.on_stop(None)
+        ended = await _judge_written(run, _judge(run, body))
+        if ended.status != "fenced":
+            ended = await _close(run, ended, time.monotonic() - began)
     finally:
         lease.end()
     return ended
@@ -235,6 +249,18 @@ def _judge(run: Run, body: asyncio.Task[Outcome]) -> Ended:
         why = run.stopped or Cancelled(str(error) or f"run '{run.id}' was cancelled")
         return Ended("cancelled", str(why), error=why)
     return Ended("timed_out" if meter.is_late else "failed", _said(error), error=error)
+
+
+async def _judge_written(run: Run, ended: Ended) -> Ended:
+    """A run whose last steps the ledger could not hear of has not succeeded."""
+    await _until_done(run, asyncio.wrap_future(ledger_pool().submit(lambda: None)))
+    try:
+        run.check_told()
+    except Fenced as error:
+        return Ended("fenced", str(error), error=error)
+    except (Unready, Mistake) as error:
+        return Ended("failed", str(error), error=error) if ended.status == "success" else ended
+    return ended
 
 
 def _judge_outcome(run: Run, outcome: Outcome) -> Ended:

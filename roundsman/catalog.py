@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from roundsman.errors import Mistake, Unready
+from roundsman.errors import Mistake, RoundsmanError, Unready
 
 # Only the standard library above: `roundsman agents` and the completion of names load this file.
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ REPOSITORY = Path(__file__).parents[1]
 ERRORS_CHARACTERS_MAX = 4_000
 # After its last word a child only tidies up; this is how long one waits for it.
 END_SECONDS = 30
+# What somebody's unfinished flow may raise while it is imported.
+BROKEN_CODE = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError),
+    *(OSError, RuntimeError, SyntaxError, TypeError, ValueError, RoundsmanError),
+)
 
 
 class Card(NamedTuple):
@@ -90,7 +95,15 @@ def find_card(name: str) -> Card:
         if card.name == name:
             return card
     listed = ", ".join(card.name for card in known if not card.operation)
-    raise Mistake(f"Invalid agent_type: '{name}'. Available: {listed}")
+    remedy = f"'{name}' is written but has no card: run `make cards`" if _is_written(name) else ""
+    raise Mistake(f"Invalid agent_type: '{name}'. Available: {listed}", remedy)
+
+
+def _is_written(agent: str) -> bool:
+    if not agent.isidentifier() or agent.startswith("_"):
+        return False
+    file = REPOSITORY / "flows" / f"{agent}.py"
+    return file.exists() or any(known.agent == agent for known in rounds())
 
 
 def describe(agent: str) -> dict[str, Any]:
@@ -330,10 +343,6 @@ def start(order: Order, settings: Settings, child: Started | None = None) -> Sta
 
 def derive_cards(path: Path | None = None) -> list[Card]:
     """Load every agent that prefect.yaml names, and every operation, and take their cards."""
-    from importlib import import_module
-
-    from roundsman.agent import spec_of
-
     found = {known.entrypoint for known in rounds(path)}
     folder = REPOSITORY / "flows" / "operations"
     operations = {
@@ -343,9 +352,23 @@ def derive_cards(path: Path | None = None) -> list[Card]:
     }
     made: list[Card] = []
     for entrypoint in sorted(found | operations):
-        module, _, name = entrypoint.partition(":")
-        made.append(spec_of(getattr(import_module(module), name)).card)
+        try:
+            made.append(_derive_card(entrypoint))
+        except BROKEN_CODE as error:
+            raise Mistake(
+                f"agent '{entrypoint}' cannot be loaded: {type(error).__name__}: {error}",
+                "correct its file, or its entry in prefect.yaml",
+            ) from error
     return sorted(made, key=lambda card: (card.operation, card.name))
+
+
+def _derive_card(entrypoint: str) -> Card:
+    from importlib import import_module
+
+    from roundsman.agent import spec_of
+
+    module, _, name = entrypoint.partition(":")
+    return spec_of(getattr(import_module(module), name)).card
 
 
 def write_cards(path: Path | None = None) -> list[Card]:
@@ -356,6 +379,17 @@ def write_cards(path: Path | None = None) -> list[Card]:
     return made
 
 
-if __name__ == "__main__":
-    for card in write_cards():
+def main() -> int:
+    """Derive the cards and list them; one sentence on stderr where an agent is broken."""
+    try:
+        made = write_cards()
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        return 2
+    for card in made:
         sys.stdout.write(f"{card.name} {card.version}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

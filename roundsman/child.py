@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
+import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import IO, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 from roundsman.agent import AgentFlow, spec_of
 from roundsman.attempt import AgentParams, Launch, ask_of, base_ask, check, launch, refusal
 from roundsman.catalog import Round, resolve
-from roundsman.envelope import ledger_of, ledger_pool
+from roundsman.envelope import ledger_of, ledger_pool, step_pool
 from roundsman.errors import Mistake, Refused, RoundsmanError, Unready
 from roundsman.events import (
     Client,
@@ -104,6 +106,12 @@ def main() -> NoReturn:
     line = sys.stdin.readline()
     if not line.strip():
         sys.exit(0)
+    with _server_ends_with_us():
+        code = _obey(line, door)
+    _leave(code)
+
+
+def _obey(line: str, door: Door) -> int:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_dir, settings.log_format)
@@ -111,11 +119,42 @@ def main() -> NoReturn:
     except RoundsmanError as error:
         # Without a ledger there is no record to point at: this sentence is all there is.
         door.say(error=describe(error))
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         _abandon(door)
-        sys.exit(INTERRUPTED)
-    sys.exit(0)
+        return INTERRUPTED
+    return 0
+
+
+@contextmanager
+def _server_ends_with_us() -> Generator[None]:
+    """Have a temporary Prefect server ended even if this process is killed: nobody else would."""
+    leads_its_group = os.getpgid(0) == os.getpid()
+    if not leads_its_group:
+        yield
+        return
+    script = f"read -r _ || kill -TERM -{os.getpid()}"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as watcher:
+        try:
+            yield
+        finally:
+            watcher.communicate(b"over\n")
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, also around a step's thread that was cut off and is inside a library."""
+    if step_pool().is_busy:
+        # DuckDB, for one, aborts a process that ends in an orderly way around its query.
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] there is no public name
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
@@ -149,7 +188,7 @@ def _make_ready(order: Mapping[str, Any], settings: Settings, asking: Asking) ->
     spec = spec_of(flow)
     asking.ask = base_ask(spec, **asking.ask.model_dump(exclude_unset=True))
     params, _ = check(spec, order.get("params"), found.params if found else {})
-    ask = ask_of(spec, params, asking.ask)
+    ask = ask_of(spec, params, asking.ask).model_copy(update={"key": order.get("key")})
     return Job(ask, flow, params, order.get("key"), settings.execute == "here")
 
 
@@ -250,7 +289,15 @@ async def _queue(place: Place, job: Job, run_id: str, holder: Holder | None) -> 
         place.door.say(elsewhere=True, run_id=run_id, status=row.status)
         return False
     where = (place.ledger, place.org, run_id)
-    await _in_thread(ledger_of_runs.queue_run, *where, job.ask, holder)
+    try:
+        await _in_thread(ledger_of_runs.queue_run, *where, job.ask, holder)
+    except ledger_of_runs.AlreadyQueued as known:
+        # The same key was used before, perhaps by another starter a moment ago.
+        row = await _in_thread(_known, place, known.run_id) if job.key else None
+        if row is None:
+            raise
+        place.door.say(elsewhere=True, run_id=known.run_id, status=row.status)
+        return False
     place.door.say(run_id=run_id, queued=True)
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from roundsman.budget import Meter, Purse, meter
-from roundsman.errors import Cancelled, Fenced, Mistake, Unready
+from roundsman.errors import Cancelled, Fenced, Mistake, RoundsmanError
 from roundsman.log import get_logger
 from roundsman.rules.budget import Budget
 from roundsman.settings import Settings, get_settings
@@ -80,6 +81,7 @@ class Run:
         self.outer: Run | None = None
         self.purse: Purse
         self._steps = 0
+        self._told: deque[Future[None]] = deque()
         self._stopped: Cancelled | Fenced | None = None
         self._on_stop: Callable[[], object] | None = None
 
@@ -108,6 +110,15 @@ class Run:
         """Write about this attempt in the ledger's thread, after all that was told before."""
         return ledger_pool().submit(self.fenced, write, *args, **kwargs)
 
+    def told(self, telling: Future[None]) -> None:
+        """Nobody waits for this one; `check_told` says whether it was written."""
+        self._told.append(telling)
+
+    def check_told(self) -> None:
+        """Raise what hindered the ledger to hear of the end of an earlier step."""
+        while self._told and self._told[0].done():
+            self._told.popleft().result()
+
     def fenced(
         self,
         write: Callable[Concatenate[Ledger, str, str, int, P], R],
@@ -126,9 +137,9 @@ class Run:
         self.check_alive()
         prepared = prepare(content)
         facts = {"path": name, "bytes": prepared.bytes, "sha256": prepared.sha256}
-        self.fenced(ledger_of_runs.note, Note(kind="artifact_intended", payload=facts))
+        self.tell(ledger_of_runs.note, Note(kind="artifact_intended", payload=facts)).result()
         path = self.artifacts.put(name, prepared, self.agent)
-        self.fenced(ledger_of_runs.note, Note(kind="artifact_written", payload=facts))
+        self.tell(ledger_of_runs.note, Note(kind="artifact_written", payload=facts)).result()
         return path
 
     # Steps.
@@ -205,15 +216,16 @@ class Lease(threading.Thread):
                 self._renewed = time.monotonic()
             else:
                 wanted = ledger_of_runs.is_cancel_requested(run.ledger, run.org, run.id)
-        except Unready as error:
-            self._bear(error)
         except Fenced as error:
             _log.error("the run was declared dead", metadata={"run": run.id, "said": str(error)})
+        except RoundsmanError as error:
+            # Whatever hinders it may pass: a full file table, a fail-over.
+            self._bear(error)
         else:
             if wanted:
                 run.stop(Cancelled(f"run '{run.id}' was cancelled"))
 
-    def _bear(self, error: Unready) -> None:
+    def _bear(self, error: RoundsmanError) -> None:
         _log.warning("lease not renewed", metadata={"run": self._run.id, "said": str(error)})
         if time.monotonic() - self._renewed > LEASE_SECONDS:
             self._run.stop(Fenced(f"run '{self._run.id}' could not renew its lease"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from roundsman.errors import Mistake
 PREFIX = "ROUNDSMAN_"
 EPHEMERAL_STARTUP_SECONDS = 120
 SERVER_FILE = "server.json"
+PS_SECONDS_MAX = 5
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -197,22 +199,26 @@ def read_server(path: Path) -> str | None:
 
 
 def process_started(pid: int) -> str | None:
-    """When the process began, in ticks since boot; None: it is gone; "": lives, time unknown."""
+    """When the process began, in the system's own unit; None: it is gone.
+
+    A zombie, which only waits to be collected, is gone.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return _alive_without_proc(pid)
+    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
+        return None if Path("/proc/self/stat").exists() else _started_by_ps(pid)
+    # The second field is the command in brackets and may hold anything, blanks and brackets too.
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state == "Z" else fields[18]
+    return None if state in "ZX" else fields[18]
 
 
-def _alive_without_proc(pid: int) -> str | None:
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return ""
-    return ""
+def _started_by_ps(pid: int) -> str | None:
+    asked = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        timeout=PS_SECONDS_MAX,
+        check=False,
+    )
+    state, _, started = asked.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else started.strip()

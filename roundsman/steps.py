@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -41,7 +42,8 @@ class Call:
         self.run: Run | None = None
         self.index = 0
         self._begun: Future[None] | None = None
-        self._ended: Future[None] | None = None
+        self._ending = threading.Lock()
+        self._has_ended = False
         self._started = time.monotonic()
 
     def begin(self, run: Run) -> None:
@@ -56,8 +58,10 @@ class Call:
         """Run the body, again where that may heal; result or error is left on the call."""
         status: Ending = "success"
         try:
-            if self._begun:
-                await _done(self._begun)
+            if self._begun and self.run:
+                # Shielded, because a cancel must not take back what is about to be written.
+                await asyncio.shield(asyncio.wrap_future(self._begun))
+                self.run.check_told()
             self._started = time.monotonic()
             self.result = await self._tries()
         except asyncio.CancelledError as error:
@@ -71,10 +75,9 @@ class Call:
         self.error = error
         self._end("failed", error)
 
-    async def finish(self) -> Any:
-        """Wait until the end is written, then give the result or raise the error."""
-        if self._ended:
-            await _done(self._ended)
+    def finish(self) -> Any:
+        """Give the result or raise the error. The end is on its way to the ledger: whatever is
+        told next, the beginning of the next step above all, stands behind it."""
         if self.error is None:
             return self.result
         raise self.error
@@ -97,13 +100,17 @@ class Call:
             return
         if self._begun.done() and self._begun.exception():
             return
+        with self._ending:
+            if self._has_ended:
+                return
+            self._has_ended = True
         end = StepEnd(
             index=self.index,
             status=status,
             error=None if error is None else describe(error),
             seconds=round(time.monotonic() - self._started, 6),
         )
-        self._ended = self.run.tell(ledger_of_runs.end_step, end)
+        self.run.told(self.run.tell(ledger_of_runs.end_step, end))
         self.run.purse.meter.check()
 
     async def _tries(self) -> Any:
@@ -123,10 +130,7 @@ class Call:
         if self.run:
             self.run.check_alive()
         seconds = self.run.purse.meter.step_seconds() if self.run else None
-        context = contextvars.copy_context()
-        work = asyncio.wrap_future(
-            step_pool().submit(lambda: context.run(self.body, *self.args, **self.kwargs))
-        )
+        work = asyncio.wrap_future(step_pool().submit(self._in_thread, contextvars.copy_context()))
         if seconds is None or self.run is None:
             return await work
         done, _ = await asyncio.wait({work}, timeout=max(CUT_SECONDS_MIN, seconds))
@@ -135,6 +139,12 @@ class Call:
             work.cancel()
             raise self.run.purse.meter.late(f"step '{self.name}' was cut off")
         return await work
+
+    def _in_thread(self, context: contextvars.Context) -> Any:
+        result = context.run(self.body, *self.args, **self.kwargs)
+        # Told from here, so that it is written while the loop is still waking up.
+        self._end("success", None)
+        return result
 
     def _has_time(self, seconds: float) -> bool:
         left = self.run.purse.meter.step_seconds() if self.run else None
@@ -147,11 +157,6 @@ class Call:
             facts = {"index": self.index, "step": self.name, "tries": tried + 1}
             payload = facts | {"said": said, "seconds": round(seconds, 3)}
             self.run.tell(ledger_of_runs.note, Note(kind="step_retried", payload=payload))
-
-
-async def _done(told: Future[None]) -> None:
-    # Shielded, because a cancel must not take back what is about to be written.
-    await asyncio.shield(asyncio.wrap_future(told))
 
 
 def _ending(error: RoundsmanError) -> Ending:

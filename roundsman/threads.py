@@ -26,6 +26,12 @@ class Pool:
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
         self._growing = threading.Lock()
+        self._working = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a function is being run at this moment."""
+        return self._working > 0
 
     def submit(self, act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Have it done in a thread; the future can be cancelled until it begins."""
@@ -51,8 +57,12 @@ class Pool:
     def _serve(self) -> None:
         while True:
             work = self._waiting.get()
+            with self._growing:
+                self._working += 1
             work()
             del work
+            with self._growing:
+                self._working -= 1
             self._idle.release()
 
 

@@ -6,18 +6,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from roundsman.agent import Gap
-from roundsman.rules.keys import KeyDifferences, compare_keys, join_keys
+from roundsman.rules.keys import KeyDifferences, add_unnamed, compare_keys, join_keys
 from roundsman.rules.narrowing import (
     HOURS_NARROWED_MAX,
     Difference,
     choose_listed,
     chunk_days,
     compare_buckets,
+    find_unexplained,
     listing_batches,
     narrow,
 )
 from roundsman.rules.parity import Strength
-from roundsman.rules.windows import Bucket, Estimate, Level, Listing, Span, Window
+from roundsman.rules.windows import (
+    Bucket,
+    Estimate,
+    Level,
+    Listing,
+    Span,
+    Window,
+    bucket_span,
+)
 from tasks.dataset import Both, Sides, Source, count_buckets, estimate_listing, list_rows
 
 FINER: tuple[tuple[Level, Level], ...] = (("day", "hour"), ("hour", "minute"))
@@ -37,6 +46,13 @@ class Depth(NamedTuple):
     strength: Strength
     keys_max: int
     rows_max: int
+
+
+class Unnamed(NamedTuple):
+    """Buckets that differ while none of their keys is known: cut off, or not explained."""
+
+    left_out: list[Difference]
+    unexplained: list[Difference]
 
 
 class Comparison(NamedTuple):
@@ -69,9 +85,9 @@ async def _narrow_down(
     sides: Sides, differing: list[Difference], window: Window, depth: Depth
 ) -> Comparison:
     """One query a side and level, then the keys of the minutes that differ."""
-    left_out = 0
+    unnamed = Unnamed([], [])
     for level, finer in FINER:
-        spans, cut = narrow(differing, level, window, HOURS_NARROWED_MAX)
+        spans, chosen, cut = narrow(differing, level, window, HOURS_NARROWED_MAX)
         if not spans:
             break
         counted = await _count_both(sides, finer, spans, window)
@@ -80,16 +96,17 @@ async def _narrow_down(
             seen = tuple(bucket for bucket in differing if bucket.differs)
             return _stopped(Comparison(None, level, seen), counted.gaps, depth)
         differing = compare_buckets(search, warehouse)
-        left_out += cut
+        unnamed.left_out.extend(cut)
+        inside = [bucket_span(item.start, finer, window.zone) for item in differing]
+        unnamed.unexplained.extend(find_unexplained(chosen, level, window.zone, inside))
     found = Comparison(KeyDifferences(), "minute", tuple(differing))
-    return await _list_differing(sides, found, window, depth, left_out)
+    return await _list_differing(sides, found, window, depth, unnamed)
 
 
 async def _list_differing(
-    sides: Sides, found: Comparison, window: Window, depth: Depth, left_out: int
+    sides: Sides, found: Comparison, window: Window, depth: Depth, unnamed: Unnamed
 ) -> Comparison:
     chosen = choose_listed(found.buckets, depth.keys_max)
-    left_out += len(found.buckets) - len(chosen)
     limit = _limit(sum(max(item.search, item.warehouse) for item in chosen))
     parts: list[KeyDifferences] = []
     gaps: list[Gap] = []
@@ -98,8 +115,14 @@ async def _list_differing(
         gaps += listed.gaps
         if gaps:
             break
-        parts.append(_compared(listed))
-    keys = join_keys(parts, depth.keys_max, left_out)
+        parts.append(_compared(listed, window))
+    keys = join_keys(parts, depth.keys_max, window.zone)
+    without = find_unexplained(found.buckets, "minute", window.zone, keys.spans)
+    # Where the listing stopped, what was not listed is left out rather than not explained.
+    sought: set[Difference] = set() if gaps else set(chosen)
+    unnamed.unexplained.extend(item for item in without if item in sought)
+    unnamed.left_out.extend(item for item in without if item not in sought)
+    keys = add_unnamed(keys, *unnamed, window.zone)
     return _stopped(found._replace(keys=keys), gaps, depth)
 
 
@@ -121,8 +144,8 @@ async def _compare_every_key(
         gaps += listed.gaps
         if gaps:
             break
-        parts.append(_compared(listed))
-    found = Comparison(join_keys(parts, depth.keys_max), estimate=estimate)
+        parts.append(_compared(listed, window))
+    found = Comparison(join_keys(parts, depth.keys_max, window.zone), estimate=estimate)
     return _stopped(found, gaps, depth)
 
 
@@ -142,21 +165,28 @@ async def _list_both(sides: Sides, spans: Sequence[Span], limit: int) -> Both[Li
     return await sides.ask(ask)
 
 
-def _compared(listed: Both[Listing]) -> KeyDifferences:
+def _compared(listed: Both[Listing], window: Window) -> KeyDifferences:
     assert not isinstance(listed.search, Gap)
     assert not isinstance(listed.warehouse, Gap)
-    return compare_keys(listed.search, listed.warehouse)
+    return compare_keys(listed.search, listed.warehouse, window.zone)
 
 
 def _stopped(found: Comparison, gaps: Sequence[Gap], depth: Depth) -> Comparison:
     """The comparison with its gaps, and what they mean for a look deeper than counts."""
     keys = found.keys
-    cut = keys is not None and (keys.cut or keys.buckets_left_out > 0)
-    if depth.strength == "count" or not (gaps or cut):
+    said = gaps[0].said if gaps else _shortcoming(keys) if keys else ""
+    if depth.strength == "count" or not said:
         return found._replace(gaps=tuple(gaps))
-    said = gaps[0].said if gaps else "more differs than is listed"
     incomplete = f"the look at strength '{depth.strength}' is incomplete: {said}"
     return found._replace(gaps=tuple(gaps), incomplete=incomplete)
+
+
+def _shortcoming(keys: KeyDifferences) -> str:
+    if keys.cut or keys.buckets_left_out:
+        return "more differs than is listed"
+    if keys.buckets_unexplained:
+        return f"{keys.buckets_unexplained:,} buckets differ, but no key listed there does"
+    return ""
 
 
 def _pair(search: list[Bucket], warehouse: list[Bucket]) -> list[Difference]:

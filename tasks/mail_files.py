@@ -223,6 +223,17 @@ def open_dataset(role: Literal["search", "warehouse"], name: str) -> DatasetBloc
     return block
 
 
+def open_sandbox(role: Literal["search", "warehouse"], name: str) -> DatasetBlock:
+    """A dataset that may be written to; a Mistake, before a run begins, where it may not."""
+    block = open_dataset(role, name)
+    if not (block.twin or block.sandbox):
+        raise Mistake(
+            f"{role} '{name}' is not marked as a sandbox and may not be written to",
+            "name a twin, or set 'sandbox: true' for it in systems.yaml",
+        )
+    return block
+
+
 def mails_in(name: str) -> Dataset:
     """How the imported mails are read."""
     return Dataset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +14,7 @@ from prefect.artifacts import Artifact, LinkArtifact, MarkdownArtifact
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
-from roundsman.agent import current, step
+from roundsman.agent import Run, current, step
 from roundsman.log import get_logger
 from roundsman.rules.chart import draw_days
 from roundsman.rules.redaction import redact
@@ -37,7 +38,8 @@ class Written(NamedTuple):
 @step
 def write_report(report: Report) -> Written:
     """Write Markdown, JSON and picture under one name; returns where they are."""
-    stem = _free_stem(report)
+    run = current()
+    stem = claim_stem(run, report.made_at)
     markdown = render_markdown(report)
     picture = _draw(report)
     contents: dict[str, str | bytes] = {
@@ -49,12 +51,27 @@ def write_report(report: Report) -> Written:
     if bitmap is not None:
         contents["bitmap"] = bitmap
     endings = {"markdown": "md", "json": "json", "picture": "svg", "bitmap": "png"}
-    run = current()
     files = {
         kind: str(run.write(f"{stem}.{endings[kind]}", content))
         for kind, content in contents.items()
     }
     return Written(markdown, files)
+
+
+def claim_stem(run: Run, made_at: datetime) -> str:
+    """A name by the second for whoever makes its file first; the run's id follows for others.
+
+    Looking first and writing later would let two runs of one second overwrite each other.
+    """
+    stem = f"report_{made_at:%Y-%m-%d_%H%M%S}"
+    place = run.artifacts.locate(f"{stem}.md", run.agent)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch(exist_ok=False)
+    except OSError:
+        # Taken; or a folder that is not writable, which the writing says in better words.
+        return f"{stem}_{run.id[:8]}"
+    return stem
 
 
 async def copy_to_prefect(agent: str, written: Written) -> None:
@@ -92,11 +109,3 @@ def _rasterize(picture: str) -> bytes | None:
     except ImportError:
         return None
     return bytes(cast("bytes", resvg.svg_to_bytes(svg_string=picture)))
-
-
-def _free_stem(report: Report) -> str:
-    """A name by the second; the run's id follows where another run took it."""
-    stem = f"report_{report.made_at:%Y-%m-%d_%H%M%S}"
-    run = current()
-    taken = run.artifacts.list_files(run.agent, f"{stem}.*")
-    return f"{stem}_{run.id[:8]}" if taken else stem

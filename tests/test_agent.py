@@ -179,6 +179,13 @@ def test_a_wrong_parameter_is_a_refused_row_and_a_sentence() -> None:
     assert "known are: " in (row.error_message or "")
 
 
+def test_a_parameter_that_the_record_would_have_to_hide_is_refused() -> None:
+    with pytest.raises(Mistake, match="'objective' looks like a secret"):
+        run(tiny.looking, {"objective": "see postgresql://ann:hunter2@db/x"})
+    assert last().status == "refused"
+    assert "hunter2" not in last().model_dump_json()
+
+
 def test_an_unknown_system_refuses_the_run_before_it_begins() -> None:
     with pytest.raises(Mistake, match="no system called"):
         run(tiny.systematic, {"window": {"zone": "Mars"}})

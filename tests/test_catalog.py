@@ -148,3 +148,38 @@ def test_looking_things_up_loads_nothing_heavy() -> None:
 
 def test_the_code_version_names_agent_and_product() -> None:
     assert catalog.code_version("1.2.3").startswith("1.2.3 (roundsman 0")
+
+
+def test_an_agent_that_is_written_but_has_no_card_is_told_to_get_one(
+    listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "REPOSITORY", tmp_path)
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "new_agent.py").write_text("")
+    with pytest.raises(Mistake, match="make cards"):
+        catalog.find_card("new_agent")
+    with pytest.raises(Mistake) as caught:
+        catalog.find_card("nosuch")
+    assert caught.value.remedy == ""
+
+
+@pytest.mark.parametrize("code", ["import nosuch_module", "x = undefined", "def f(:", "1 / 0"])
+def test_cards_of_a_flow_that_cannot_be_imported_are_one_sentence(
+    tmp_path: Path, code: str
+) -> None:
+    (tmp_path / "broken_flow.py").write_text(code)
+    (tmp_path / "prefect.yaml").write_text(
+        "deployments: [{name: x, entrypoint: 'broken_flow:broken_flow'}]"
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "roundsman.catalog"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+        env={"ROUNDSMAN_ROUNDS": str(tmp_path / "prefect.yaml"), "HOME": str(tmp_path)},
+    )
+    assert said.returncode == 2
+    assert len(said.stderr.strip().splitlines()) == 1
+    assert "'broken_flow:broken_flow' cannot be loaded" in said.stderr

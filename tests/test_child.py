@@ -208,3 +208,26 @@ def test_without_a_server_the_child_brings_a_temporary_one(
     assert child.wait()["closed"] == "success"
     child.end()
     assert (alone.prefect_home / "prefect.db").exists()
+
+
+def test_a_temporary_server_does_not_outlive_a_child_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    child = start(order(seconds=60), Settings(home=tmp_path / "home"))
+    child.queued()
+    servers = [pid for pid in children_of(child.pid) if "uvicorn" in command_of(pid)]
+    assert servers
+    os.kill(child.pid, signal.SIGKILL)
+    eventually(lambda: not any("uvicorn" in command_of(pid) for pid in servers))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -45,6 +45,9 @@ KEEP_ALIVE = "2m"
 # A call whose time is used up still gets a moment, so that it ends with the server's own words.
 SECONDS_MIN = 0.05
 DEFAULT_PORTS = {"http": 9200, "https": 443}
+BESIDE = "point 'url' at the server itself, not at a page before it"
+# What reading an answer raises that is no JSON object, holds other types or is nested too deeply.
+ANOTHER_SHAPE = (*(KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError),)
 # Patterns must mean something: a part that names no index is an error, never a zero.
 STRICT: dict[str, Any] = {"allow_no_indices": False, "ignore_unavailable": False}
 
@@ -144,7 +147,8 @@ class ElasticsearchSearch(Search):
                 body["docvalue_fields"] = [{"field": data.fingerprint_field}]
             if size == limit + 1:
                 found = call.search(index=data.name, **body, **STRICT)
-                rows = [answers.row_of(hit, data) for hit in answers.hits_of(found, data.name)]
+                hits = answers.hits_of(found, data.name, size)
+                rows = [answers.row_of(hit, data) for hit in hits]
             else:
                 rows = [answers.row_of(hit, data) for hit in _pages(call, body, limit + 1)]
         rows.sort(key=lambda row: (row.at, row.key))
@@ -163,7 +167,7 @@ class ElasticsearchSearch(Search):
                 track_total_hits=False,
                 **STRICT,
             )
-        hits = answers.hits_of(answer, data.name)
+        hits = answers.hits_of(answer, data.name, 1)
         return Newest(answers.row_of(hits[0], data).at if hits else None, by="query")
 
     def count_without_time(self, data: Dataset) -> int:
@@ -195,7 +199,8 @@ class ElasticsearchSearch(Search):
             answer = call.client().count(
                 index=data.name, query=bodies.within(data, spans), **STRICT
             )
-        return Estimate(rows=int(answers.believe(answer.body, data.name)["count"]), bytes=None)
+            told = answers.believe(answer.body, data.name)
+        return Estimate(rows=answers.count_of(told, "count", data.name), bytes=None)
 
     def probe(self) -> Probe:
         """See the contract; where security is off, who may write is unknown."""
@@ -203,7 +208,7 @@ class ElasticsearchSearch(Search):
             seen = call.client().field_caps(index="*", fields="_id", include_unmapped=True)
             version, notes = self._version(call)
             try:
-                asked = privileges_asked(cast("list[str]", seen.body.get("indices", [])))
+                asked = privileges_asked(answers.indices_of(seen.body, "*"))
                 with _translated("*", self._place):
                     told = call.client().security.has_privileges(**asked)
             except Refused as refused:
@@ -232,7 +237,7 @@ class ElasticsearchSearch(Search):
         for lines in bulk_lines(rows):
             with self._operation(name) as call:
                 answer = call.client().bulk(index=name, operations=lines, refresh=True)
-                count += check_written(answer.body, name)
+                count += check_written(answer.body, name, len(lines) // 2)
         return count
 
     def remove(self, data: Dataset, keys: Sequence[str]) -> int:
@@ -259,7 +264,7 @@ class ElasticsearchSearch(Search):
             answer = call.search(
                 index=name, size=limit, query=query, track_total_hits=False, **STRICT
             )
-        return [dict(hit["_source"]) for hit in answers.hits_of(answer, name)]
+        return [answers.source_of(hit, name) for hit in answers.hits_of(answer, name, limit)]
 
     def _types(self, call: Call, data: Dataset) -> dict[str, list[str]]:
         """The types of the fields that play a part; Refused when one is missing or unfit."""
@@ -280,7 +285,7 @@ class ElasticsearchSearch(Search):
             return "Elasticsearch", (
                 f"its version is not told to these credentials: {refused.said}",
             )
-        return f"Elasticsearch {told['version']['number']}", ()
+        return f"Elasticsearch {answers.text_of(told.get('version'), 'number', '*')}", ()
 
     @property
     def _place(self) -> str:
@@ -339,20 +344,23 @@ def _translated(name: str, place: str) -> Generator[None]:
         ) from error
     except elasticsearch.SerializationError as error:
         raise Misread(
-            f"search '{name}' at {place} answered with something that is no JSON",
-            "point 'url' at the server itself, not at a page before it",
+            f"search '{name}' at {place} answered with something that is no JSON", BESIDE
         ) from error
     except elasticsearch.TransportError as error:
         raise Unready(
             f"search '{name}' at {place} did not answer: {error.message}",
             "start the server, or correct its address in systems.yaml",
         ) from error
+    except ANOTHER_SHAPE as error:
+        raise Misread(
+            f"search '{name}' at {place} answered in another shape ({error!r:.120})", BESIDE
+        ) from error
 
 
 def _pages(call: Call, body: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
     """Hits of as many pages as needed, all of one point in time; each page is an operation."""
     opened = call.client().open_point_in_time(index=call.name, keep_alive=KEEP_ALIVE)
-    pit = opened.body["id"]
+    pit = answers.text_of(opened.body, "id", call.name)
     after: dict[str, Any] = {}
     count = 0
     try:
@@ -360,7 +368,7 @@ def _pages(call: Call, body: dict[str, Any], limit: int) -> Iterator[dict[str, A
             if after:
                 call = Call(call.client(), call.name, spend(f"search '{call.name}', next page"))
             page = call.search(pit={"id": pit, "keep_alive": KEEP_ALIVE}, **body, **after)
-            hits = answers.hits_of(page, call.name)
+            hits = answers.hits_of(page, call.name, body["size"])
             yield from hits[: limit - count]
             count += len(hits)
             if len(hits) < body["size"]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from roundsman.errors import Refused
+from roundsman.errors import Misread, Refused
 from roundsman.rules.windows import Probe
 
 WRITING_INDEX = ("create_doc", "index", "delete", "create_index", "delete_index", "manage")
@@ -30,14 +30,37 @@ def unknown_rights(refused: Refused) -> str:
     return f"whether these credentials could write is unknown: {refused.said}"
 
 
-def probe_of(version: str, told: Mapping[str, Any], notes: tuple[str, ...]) -> Probe:
-    """The probe, with a note that names where the credentials could write."""
-    held: Mapping[str, Mapping[str, bool]] = told.get("index", {})
-    writable = sorted(name for name, privileges in held.items() if any(privileges.values()))
-    cluster: Mapping[str, bool] = told.get("cluster", {})
-    manages = sorted(name for name, granted in cluster.items() if granted)
+def probe_of(version: str, told: Any, notes: tuple[str, ...]) -> Probe:
+    """The probe, with a note that names where the credentials could write.
+
+    Misread where a right is neither granted nor denied: "may not write" must not be a guess.
+    """
+    held = _mapping(_mapping(told).get("index"))
+    rights = {name: _granted(privileges) for name, privileges in held.items()}
+    writable = sorted(name for name, granted in rights.items() if granted)
+    manages = _granted(_mapping(told).get("cluster"))
     if writable:
         notes += (f"could write to {', '.join(map(repr, writable[:5]))}: use a key that may not",)
     if manages:
         notes += (f"holds the cluster privileges {', '.join(manages)}: use a key that does not",)
     return Probe(reachable=True, version=version, can_write=bool(writable or manages), notes=notes)
+
+
+def _granted(privileges: Any) -> list[str]:
+    told = _mapping(privileges)
+    if not all(isinstance(granted, bool) for granted in told.values()):
+        raise _misread()
+    return sorted(name for name, granted in told.items() if granted)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _misread()
+    return cast("Mapping[str, Any]", value)
+
+
+def _misread() -> Misread:
+    return Misread(
+        "search '*' answered in another shape what these credentials may do",
+        "look at the server's own logs",
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from blocks.search.contract import document_json
+from blocks.search.elasticsearch_answers import count_of
 from roundsman.errors import Misread, Refused
 
 BATCH_ROWS_MAX = 2_000
@@ -35,12 +36,19 @@ def bulk_lines(rows: Iterable[dict[str, Any]]) -> Iterator[list[Any]]:
         yield lines
 
 
-def check_written(answer: Mapping[str, Any], name: str) -> int:
-    """How many documents a bulk request wrote; Refused when one of them was not taken."""
+def check_written(answer: Mapping[str, Any], name: str, sent: int) -> int:
+    """How many documents a bulk request wrote; Refused when one of them was not taken.
+
+    Misread where the answer does not tell of each document that was sent.
+    """
     items = answer.get("items")
-    if not isinstance(items, list):
-        raise Misread(f"search '{name}' answered a bulk request without its items")
-    told = [item["create"] for item in cast("list[dict[str, dict[str, Any]]]", items)]
+    found = cast("list[dict[str, Any]]", items if isinstance(items, list) else [])
+    told = [item["create"] for item in found]
+    if len(told) != sent or not all(isinstance(one, dict) for one in told):
+        raise Misread(
+            f"search '{name}' told of {len(told)} of {sent} documents in a bulk request",
+            "look which of them are there before sending them again",
+        )
     errors: list[dict[str, Any]] = [one["error"] for one in told if "error" in one]
     if errors:
         raise Refused(
@@ -58,7 +66,7 @@ def check_deleted(answer: Mapping[str, Any], name: str) -> int:
             f"search '{name}' removed only {answer.get('deleted')} of {answer.get('total')} rows",
             "remove the rest again",
         )
-    return int(answer["deleted"])
+    return count_of(answer, "deleted", name)
 
 
 def key_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:

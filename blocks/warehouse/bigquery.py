@@ -21,6 +21,7 @@ from blocks.warehouse.bigquery_jobs import (
     parameter_type,
     raise_meaning,
     read_pages,
+    require_whole,
     run_labels,
     seconds_left,
     wait_for,
@@ -264,7 +265,9 @@ class BigQueryWarehouse(Warehouse):
                 job_retry=None,
                 timeout=seconds,
             )
-            return [(str(row[0]), int(row[1])) for row in rows if row[0] is not None]
+            found = list(rows)
+            require_whole(len(found), rows, what, PARTITIONS_MAX)
+            return [(str(row[0]), int(row[1])) for row in found if row[0] is not None]
 
     def _may_write(self) -> tuple[bool | None, str]:
         """Asked of one table, without touching it; None where there is none to ask about."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from blocks.warehouse.contract import Answer
 from roundsman.budget import spend
 from roundsman.envelope import current_or_none
-from roundsman.errors import Refused, Unready
+from roundsman.errors import Misread, Refused, Unready
 
 POLL_SECONDS_FIRST, POLL_SECONDS_MAX = 0.1, 1.0
 # The least that is given to a request whose time is all but over.
@@ -85,7 +85,17 @@ def read_pages(rows: Any, what: str, rows_max: int) -> Answer:
             break
         spend(f"{what}, next page")
         page = next(pages, None)
+    require_whole(len(found), rows, what, rows_max)
     return Answer(names, found[:rows_max])
+
+
+def require_whole(found: int, rows: Any, what: str, rows_max: int) -> None:
+    """Misread unless as many rows arrived as the answer counts, or as many as were wanted."""
+    total = rows.total_rows
+    if total is None:
+        raise Misread(f"{what}: the answer does not say how many rows it has")
+    if min(found, rows_max) != min(total, rows_max):
+        raise Misread(f"{what}: {found} of {total} rows arrived", "ask again")
 
 
 def raise_meaning(what: str, error: Any) -> NoReturn:

@@ -15,8 +15,21 @@ if TYPE_CHECKING:
 TEXT_BYTES_MAX = 1_000_000
 QUOTED_LETTERS = 120
 
-# Reads that reach beyond the warehouse that was asked.
-_FAR_READS = frozenset({"EXTERNAL_QUERY"})
+# Reads that reach beyond the warehouse that was asked: other databases, and models that are paid
+# for by other measures than the bytes that a dry run names.
+_FAR_READS = frozenset({"EXTERNAL_QUERY", "VECTOR_SEARCH"})
+_FAR_PLACES = frozenset({"AI", "ML"})
+# The table functions that a text may name on the twin; DuckDB's others look into files, settings
+# and other texts, and some of them write, also for who may only read.
+_TWIN_TABLE_FUNCTIONS = frozenset({"GENERATE_SERIES", "RANGE"})
+# DuckDB's functions of one value that do more than tell a value of the warehouse.
+_TWIN_ACTS = frozenset(
+    {
+        *("CURRENT_SETTING", "CURRVAL", "GETENV", "GETVARIABLE", "NEXTVAL", "SETSEED", "SETVAL"),
+        *("CURRENT_QUERY", "PARSE_DUCKDB_LOG_MESSAGE", "SLEEP_MS", "WRITE_LOG"),
+        *("JSON_EXECUTE_SERIALIZED_SQL", "QUERY", "QUERY_TABLE"),
+    }
+)
 
 
 def require_select(text: str) -> None:
@@ -25,8 +38,13 @@ def require_select(text: str) -> None:
 
 
 def select_for_duckdb(text: str) -> str:
-    """The same SELECT in DuckDB's dialect, with the silent differences taken out."""
-    return _to_duckdb(_parse_select(text))
+    """The same SELECT in DuckDB's dialect, with the silent differences taken out.
+
+    Denied where it calls a function of DuckDB's own that acts, or reads beside the tables.
+    """
+    query = _parse_select(text)
+    _require_plain_functions(query, text)
+    return _to_duckdb(query)
 
 
 @lru_cache(maxsize=64)
@@ -76,9 +94,61 @@ def _only_reads(query: exp.Query) -> bool:
     for node in query.walk():
         if isinstance(node, writing):
             return False
-        if isinstance(node, exp.Anonymous) and node.name.upper() in _FAR_READS:
+        if _reads_far(node):
             return False
     return True
+
+
+def _reads_far(node: exp.Expr) -> bool:
+    """Whether it calls a function that reaches beyond the warehouse."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Func):
+        return _function_name(node)[-1] in _FAR_READS
+    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
+        # What ML computes row by row is plain arithmetic; what AI does so asks a model.
+        return node.this.name.upper() == "AI"
+    called = _called_as_table(node)
+    return called is not None and len(called) == 2 and called[0] in _FAR_PLACES
+
+
+def _require_plain_functions(query: exp.Query, text: str) -> None:
+    from sqlglot import exp
+
+    for node in query.walk():
+        called = _called_as_table(node)
+        if called is not None and called[-1] not in _TWIN_TABLE_FUNCTIONS:
+            name = called[-1]
+        elif isinstance(node, exp.Func) and _function_name(node)[-1] in _TWIN_ACTS:
+            name = _function_name(node)[-1]
+        else:
+            continue
+        raise Denied(
+            f"the query {_quoted(text)} calls '{name.lower()}'",
+            "a query reads tables of the warehouse only",
+        )
+
+
+def _called_as_table(node: exp.Expr) -> list[str] | None:
+    """The parts of the name of a function that stands where a table would; None for all else."""
+    from sqlglot import exp
+
+    if not isinstance(node, exp.Table | exp.Lateral):
+        return None
+    function = node.this
+    if not isinstance(function, exp.Func) or isinstance(function, exp.Unnest):
+        return None
+    places = [str(node.text(part)).upper() for part in ("catalog", "db")]
+    return [place for place in places if place] + _function_name(function)
+
+
+def _function_name(function: exp.Func) -> list[str]:
+    """The parts of its name in capitals: those of one in backticks are divided by points."""
+    from sqlglot import exp
+
+    is_unknown = isinstance(function, exp.Anonymous)
+    name = function.name if is_unknown else function.sql_name()
+    return str(name).upper().split(".")
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from roundsman import catalog
 from roundsman.agent import AgentParams, Outcome, agent, step
+from roundsman.rules.parameters import read_params
 
 
 class Params(AgentParams):
@@ -16,7 +17,15 @@ class Params(AgentParams):
     given: dict[str, Any] = {}
 
 
-@agent(operation=True, plan=("estimate_readings",))
+def _nothing_but_checked(params: Params) -> dict[str, str]:
+    """No system is opened here; but what the run itself would be refused for, this is too."""
+    entrypoint, found = catalog.resolve(params.name)
+    model = importlib.import_module(entrypoint.partition(":")[0]).Params
+    read_params(model, params.given, found.params if found else {})
+    return {}
+
+
+@agent(operation=True, systems=_nothing_but_checked, plan=("estimate_readings",))
 async def explain(params: Params) -> Outcome:
     """Ask the agent's own `explain`, where it has one, with the run's parameters."""
     entrypoint, found = catalog.resolve(params.name)

@@ -17,6 +17,7 @@ from tasks.mail_files import (
     count_mails,
     kind_of,
     open_dataset,
+    open_sandbox,
     write_search,
     write_warehouse,
 )
@@ -50,8 +51,9 @@ class Params(AgentParams):
 
 
 def _systems(params: Params) -> dict[str, str]:
-    search = open_dataset("search", params.search)
-    warehouse = open_dataset("warehouse", params.warehouse)
+    open_as = open_dataset if params.dry_run else open_sandbox
+    search = open_as("search", params.search)
+    warehouse = open_as("warehouse", params.warehouse)
     return {
         f"search/{params.search}": configuration_hash(search),
         f"warehouse/{params.warehouse}": configuration_hash(warehouse),

@@ -10,7 +10,7 @@ from pydantic import Field
 from blocks.systems import configuration_hash
 from roundsman.agent import AgentParams, Outcome, agent, current
 from roundsman.demo.company import Company, found_company
-from tasks.mail_files import open_dataset
+from tasks.mail_files import open_dataset, open_sandbox
 from tasks.seed import seed_search, seed_warehouse
 
 
@@ -29,8 +29,9 @@ class Params(AgentParams):
 
 
 def _systems(params: Params) -> dict[str, str]:
-    search = open_dataset("search", params.search)
-    warehouse = open_dataset("warehouse", params.warehouse)
+    open_as = open_dataset if params.dry_run else open_sandbox
+    search = open_as("search", params.search)
+    warehouse = open_as("warehouse", params.warehouse)
     return {
         f"search/{params.search}": configuration_hash(search),
         f"warehouse/{params.warehouse}": configuration_hash(warehouse),

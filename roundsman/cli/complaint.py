@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -18,19 +19,12 @@ BY_VERDICT = 3
 STOPPED = 130
 
 _UNREAD = "process_given"
+# Whether --json is among the words; known before they are read, for one of them may be wrong.
 _json_wanted: list[bool] = []
+# What Typer raises for wrong words; it exports only this child of it.
+Usage = cast("type[Exception]", typer.BadParameter.__base__)
 
-
-def _note_json(wanted: bool) -> bool:
-    if wanted:
-        _json_wanted.append(True)
-    return wanted
-
-
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON document and nothing else.", callback=_note_json),
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 def exit_code(error: RoundsmanError) -> int:
@@ -65,15 +59,25 @@ def _plain(value: Any) -> Any:
 def _from_system(error: OSError) -> RoundsmanError:
     where = f" '{error.filename}'" if error.filename else ""
     said = f"{error.strerror or type(error).__name__}{where}"
+    if error.errno == errno.EEXIST:
+        said = f"folder{where} could not be made: {error.strerror}"
     remedies = {
         errno.ENOSPC: "free some disk space",
         errno.EACCES: "make it readable and writable for you, or choose another --home",
         errno.ENOENT: "check the path",
         errno.ENOTDIR: "a part of the path is a file; choose another --home",
         errno.EROFS: "choose another --home",
+        errno.EEXIST: "make it writable or set ROUNDSMAN_HOME",
     }
-    kind = Mistake if error.errno in (errno.ENOENT, errno.ENOTDIR) else RoundsmanError
+    mistaken = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
+    kind = Mistake if error.errno in mistaken else RoundsmanError
     return kind(said, remedies.get(error.errno or 0, "run `roundsman doctor`"))
+
+
+def _tell_misuse(error: Any) -> None:
+    """Typer writes what was typed wrongly to stderr by itself; where JSON is wanted, so do we."""
+    if _json_wanted:
+        print_json({"error": error.format_message(), "type": Mistake.wire_type})
 
 
 def _leave_unread(option: Any) -> Any:
@@ -98,6 +102,10 @@ class Quick(TyperCommand):
         """The command's parameters; those that were not given are not read."""
         return [_leave_unread(option) for option in super().get_params(ctx)]
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line's words, without the braces that Typer puts around an argument."""
+        return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
+
 
 class Doors(TyperGroup):
     """A group of commands that turns our errors into sentences and knows its own names."""
@@ -106,15 +114,28 @@ class Doors(TyperGroup):
         """The group's parameters; those that were not given are not read."""
         return [_leave_unread(option) for option in super().get_params(ctx)]
 
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        """Read the group's own words; the outermost group sees whether JSON is wanted."""
+        if parent is None:
+            _json_wanted[:] = [True] if "--json" in args else []
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Usage as error:
+            if parent is None:
+                _tell_misuse(error)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no error of ours leaves as a traceback."""
-        if ctx.parent is None:
-            _json_wanted.clear()
         try:
             return super().invoke(ctx)
         except RoundsmanError as error:
             complain(error)
             raise typer.Exit(exit_code(error)) from error
+        except Usage as error:
+            if ctx.parent is None:
+                _tell_misuse(error)
+            raise
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(FAILED) from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from roundsman.cli.present import count
 from roundsman.errors import RoundsmanError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def look_here(settings: Settings) -> Iterator[Check]:
     """Look at what this process can see by itself: home, ledger, Prefect's address."""
     yield from _home(settings)
     yield from _ledger(settings)
-    yield _systems_file(settings)
+    yield from _systems_file(settings)
     yield from _foreign_prefect()
     yield from _prefect(settings)
 
@@ -89,11 +90,14 @@ def _mode_of(path: Path) -> int | None:
     return path.stat().st_mode & 0o777 if path.exists() else None
 
 
-def _systems_file(settings: Settings) -> Check:
-    if settings.systems.is_file():
-        return Check("systems", "ok", f"'{settings.systems}' is there")
-    said = f"'{settings.systems}' does not exist"
-    return Check("systems", "problem", said, "write it: roundsman init")
+def _systems_file(settings: Settings) -> Iterator[Check]:
+    # What is in it, the look at the systems tells.
+    path = settings.systems
+    if not path.exists():
+        yield Check("systems", "problem", f"'{path}' does not exist", "write it: roundsman init")
+    elif not path.is_file():
+        said = f"'{path}' is a folder, not a file"
+        yield Check("systems", "problem", said, "move it away, then write one: roundsman init")
 
 
 def _foreign_prefect() -> Iterator[Check]:
@@ -163,7 +167,7 @@ def _answers(settings: Settings, url: str) -> Check:
     return Check("prefect", "ok", f"'{url}' answers, version {theirs}")
 
 
-def look_at_systems() -> Iterator[Check]:
+def look_at_systems(settings: Settings) -> Iterator[Check]:
     """Ask every configured system, through an operation in a process of its own."""
     from roundsman.cli.start import finish_operation
 
@@ -172,7 +176,13 @@ def look_at_systems() -> Iterator[Check]:
     except RoundsmanError as error:
         yield Check("systems", "problem", error.said, error.remedy)
         return
-    for told in row.artifacts.get("systems", []):
+    found = row.artifacts.get("systems", [])
+    if not found:
+        said = f"'{settings.systems}' declares no system: no agent has anything to look at"
+        yield Check("systems", "problem", said, "name yours in it, as in docs/guides/connect.md")
+        return
+    yield Check("systems", "ok", f"'{settings.systems}' declares {count(len(found), 'system')}")
+    for told in found:
         yield from _system(told)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roundsman.cli.complaint import FAILED, Doors, Json, print_json, unknown
+from roundsman.cli.complaint import FAILED, Doors, Json, Quick, print_json, unknown
+from roundsman.cli.present import count
 
 if TYPE_CHECKING:
     from roundsman.store.artifacts import ArtifactStore
@@ -31,10 +32,10 @@ def _shelf() -> ArtifactStore:
     return ArtifactStore(settings.artifacts, settings.org_id)
 
 
-@artifacts.command("list")
+@artifacts.command("list", cls=Quick)
 def list_artifacts(
     agent: Annotated[
-        str | None, typer.Argument(metavar="[AGENT]", help="Only this agent's files.")
+        str | None, typer.Argument(metavar="AGENT", help="Only this agent's files.")
     ] = None,
     pattern: Annotated[str, typer.Option(help="A glob, as *.json.")] = "*",
     as_json: Json = False,
@@ -42,6 +43,8 @@ def list_artifacts(
     """List the files, by agent."""
     shelf = _shelf()
     names = [agent] if agent else shelf.agents()
+    if agent and agent not in shelf.agents():
+        _require_agent(agent, shelf.agents())
     found = {name: shelf.list_files(name, pattern) for name in names}
     if as_json:
         print_json({name: files for name, files in found.items() if files or agent})
@@ -53,7 +56,15 @@ def list_artifacts(
             typer.echo(f"{name}/{file}" if agent is None else file)
 
 
-@artifacts.command("show")
+def _require_agent(name: str, with_files: list[str]) -> None:
+    from roundsman import catalog
+
+    known = [card.name for card in catalog.cards() if not card.operation]
+    if name not in known:
+        raise unknown("agent", name, sorted({*known, *with_files}))
+
+
+@artifacts.command("show", cls=Quick)
 def show_artifact(agent: AgentName, file: FileName) -> None:
     """Print a file's text."""
     shelf = _shelf()
@@ -61,10 +72,10 @@ def show_artifact(agent: AgentName, file: FileName) -> None:
     typer.echo(shelf.read(file, agent))
 
 
-@artifacts.command("path")
+@artifacts.command("path", cls=Quick)
 def path_artifact(
     agent: AgentName,
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Unset: the folder.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Unset: the folder.")] = None,
 ) -> None:
     """Print where a file or an agent's folder is."""
     shelf = _shelf()
@@ -98,7 +109,7 @@ def verify_audit(
     if as_json:
         print_json(found)
     else:
-        told = f"{found.events} events of '{found.org}'"
+        told = f"{count(found.events, 'event')} of '{found.org}'"
         typer.echo(f"whole: {told}" if found.ok else f"NOT WHOLE: {told}")
         for problem in found.problems:
             typer.echo(f"  {problem}")
@@ -121,13 +132,12 @@ def erase(
 
     memory = open_memory()
     row = memory.run(run_id)
-    count = erase_run(memory.ledger, memory.org, row.run_id, who(memory.settings), reason)
+    erased = erase_run(memory.ledger, memory.org, row.run_id, who(memory.settings), reason)
     if as_json:
-        print_json({"run_id": row.run_id, "payloads_erased": count})
+        print_json({"run_id": row.run_id, "payloads_erased": erased})
         return
-    typer.echo(
-        f"erased {count} payloads of run {row.run_id}; its artifact files are yours to delete"
-    )
+    said = f"erased {count(erased, 'payload')} of run {row.run_id}"
+    typer.echo(f"{said}; its artifact files are yours to delete")
 
 
 def migrate(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from roundsman.errors import Mistake
+
 if TYPE_CHECKING:
     from roundsman.settings import Settings
     from roundsman.store import Ledger
@@ -26,7 +28,13 @@ class Memory(NamedTuple):
     def run(self, run_id: str) -> AuditRow:
         """The run of an id or of an unambiguous beginning of one; a Mistake when there is none."""
         from roundsman.store import runs
+        from roundsman.store.history import PREFIX_CHARACTERS_MIN
 
+        if len(run_id) < PREFIX_CHARACTERS_MIN:
+            least = f"give at least {PREFIX_CHARACTERS_MIN} characters of its id"
+            raise Mistake(
+                f"run '{run_id}' is too short a name", f"{least}; see 'roundsman history'"
+            )
         return runs.get_run(self.ledger, self.org, run_id)
 
 

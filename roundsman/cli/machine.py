@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roundsman.cli.complaint import FAILED, Json, print_json
+from roundsman.cli.present import count
 
 if TYPE_CHECKING:
     from roundsman.cli.doctor import Check
@@ -49,7 +50,7 @@ def doctor(
     if systems and not any(check.name == "systems" and check.state == "problem" for check in found):
         if not as_json:
             typer.echo("asking the systems ...")
-        for check in look_at_systems():
+        for check in look_at_systems(settings):
             _say(check, found, as_json)
     problems = sum(check.state == "problem" for check in found)
     if as_json:
@@ -74,7 +75,7 @@ def _say(check: Check, found: list[Check], quiet: bool) -> None:
 def _count(found: list[Check], problems: int) -> None:
     warnings = sum(check.state == "warning" for check in found)
     words = "all is well" if not problems else f"{problems} to be mended"
-    typer.echo(f"{len(found)} checks, {warnings} warnings: {words}")
+    typer.echo(f"{count(len(found), 'check')}, {count(warnings, 'warning')}: {words}")
 
 
 def demo(

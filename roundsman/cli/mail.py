@@ -18,7 +18,7 @@ def import_mail(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="mbox, Maildir, a folder of .eml, .jsonl or .jsonl.gz.", metavar="PATH..."
+            help="mbox, Maildir, a folder of .eml, .jsonl or .jsonl.gz.", metavar="PATH"
         ),
     ],
     arrive_over: Annotated[
@@ -34,6 +34,7 @@ def import_mail(
 ) -> None:
     """Import mails into both sides; only into twins and systems marked `sandbox: true`."""
     from roundsman.cli.complaint import print_json
+    from roundsman.cli.present import count
     from roundsman.cli.start import finish_operation
 
     params = {
@@ -52,9 +53,10 @@ def import_mail(
     if as_json:
         print_json({"run_id": row.run_id, **told})
         return
+    left_out = count(told["duplicates"], "repetition")
     typer.echo(
-        f"{told['mails']} mails ({told['broken']} broken, kept as far as they could be read; "
-        f"{told['duplicates']} repetitions left out)"
+        f"{count(told['mails'], 'mail')} ({told['broken']} broken, kept as far as they could "
+        f"be read; {left_out} left out)"
     )
     if not dry_run:
         typer.echo(f"{told['indexed']} into '{index}-*' of search '{search}'")

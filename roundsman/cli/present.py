@@ -41,8 +41,11 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, width=width, soft_wrap=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows under column titles, without a frame; words with a meaning get its colour."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], cut: str = "") -> None:
+    """Print rows under column titles, without a frame; words with a meaning get its colour.
+
+    What does not fit goes on in the next line; in the column `cut` it ends with an ellipsis.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -50,7 +53,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for column in columns:
         drawn.add_column(column, overflow="fold", no_wrap=column in ("RUN", "STATUS"))
     for row in rows:
-        drawn.add_row(*(Text(word, STYLES.get(word, "")) for word in map(text, row)))
+        words = [Text(word, STYLES.get(word, "")) for word in map(text, row)]
+        for column, word in zip(columns, words, strict=True):
+            if column == cut:
+                word.no_wrap, word.overflow = True, "ellipsis"
+        drawn.add_row(*words)
     console().print(drawn)
 
 
@@ -63,6 +70,11 @@ def text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     return str(value)
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def styled(words: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roundsman.cli.complaint import Json, print_json
+from roundsman.cli.complaint import Json, print_json, unknown
+from roundsman.cli.completion import runs_to_name
 from roundsman.errors import Mistake
 
 if TYPE_CHECKING:
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 Day = Annotated[
     datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="A UTC day, included.")
 ]
-RunId = Annotated[str, typer.Argument(help="The run's id, or its first six or more characters.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN_ID",
+        help="The run's id, or its first six or more characters.",
+        autocompletion=runs_to_name,
+    ),
+]
 
 
 def history(
@@ -49,16 +57,25 @@ def history(
     )
     memory = open_memory()
     found, total = runs.history(memory.ledger, memory.org, wanted)
+    if agent_type and not found:
+        _require_agent(agent_type)
     if as_json:
         print_json({"runs": [_brief(row) for row in found], "total": total})
         return
     _print_history(found, total, wanted)
 
 
+def _require_agent(name: str) -> None:
+    from roundsman import catalog
+
+    known = [card.name for card in catalog.cards()]
+    if name not in known:
+        raise unknown("agent", name, known)
+
+
 def _statuses(typed: str | None) -> tuple[RunStatus, ...] | None:
     from typing import get_args
 
-    from roundsman.cli.complaint import unknown
     from roundsman.store.records import RunStatus
 
     known: tuple[RunStatus, ...] = get_args(RunStatus)
@@ -96,10 +113,11 @@ def _print_history(found: list[AuditRow], total: int, wanted: HistoryFilter) -> 
                 row.started_at or row.created_at,
                 row.duration_seconds,
                 row.user_email or (row.asked_by.name or row.asked_by.kind if row.asked_by else ""),
-                (row.error_message or row.objective)[:70],
+                " ".join((row.error_message or row.objective).split()),
             )
             for row in found
         ),
+        cut="SAID",
     )
     last = wanted.offset + len(found)
     if last < total:

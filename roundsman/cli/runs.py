@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from roundsman.cli.complaint import Json
+from roundsman.cli.complaint import Json, unknown
+from roundsman.cli.completion import names_to_run
 from roundsman.cli.record import RunId
 from roundsman.errors import Mistake
 
-FailOn = Literal["degraded", "unknown", "failed"]
+# The verdicts that --fail-on may name, from the best to the worst.
+FAIL_ON = ("degraded", "unknown", "failed")
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="AGENT|ROUND", help="See `roundsman agents`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="AGENT|ROUND", help="See `roundsman agents`.", autocompletion=names_to_run
+        ),
+    ],
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", metavar="KEY=VALUE", help="YAML; a dotted key goes deeper."),
@@ -24,8 +31,11 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="YAML or JSON; --param goes over it.")
     ] = None,
     fail_on: Annotated[
-        FailOn | None,
-        typer.Option(help="End with 3 at this verdict or one after it in this order."),
+        str | None,
+        typer.Option(
+            metavar="|".join(FAIL_ON),
+            help="End with 3 at this verdict or one after it in this order.",
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what would be read, and read nothing.")
@@ -36,10 +46,17 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an agent or a round, and show it work."""
-    from roundsman.cli.start import Wish, explain_run, run_to_end
+    from roundsman.cli.start import Wish, explain_run, leave, run_to_end, turn_down
     from roundsman.cli.values import read_parameters
 
-    params = read_parameters(param or [], params_file)
+    try:
+        params = read_parameters(param or [], params_file)
+        if fail_on not in (None, *FAIL_ON):
+            raise unknown("verdict of --fail-on", fail_on, FAIL_ON)
+    except Mistake as mistake:
+        if explain:
+            raise
+        leave(turn_down(name, mistake))
     if live:
         params |= {"dry_run": False, "allow_actions": True}
     if explain:
@@ -65,15 +82,18 @@ def retry(run_id: RunId, as_json: Json = False) -> None:
     run_to_end(Wish(name, row.params, None, as_json, retry_of=row.run_id))
 
 
-def watch(run_id: RunId) -> None:
-    """Show a run's events as they happen, until it ends."""
+def watch(run_id: RunId, as_json: Json = False) -> None:
+    """Show a run's events as they happen, until it ends; with --json what `run` prints then."""
     from roundsman.cli.ledger import open_memory
     from roundsman.cli.progress import watch_run
-    from roundsman.cli.start import end_with
+    from roundsman.cli.start import end_with, tell
 
     memory = open_memory()
     row = memory.run(run_id)
-    end_with(watch_run(memory, row.run_id))
+    status = watch_run(memory, row.run_id, quiet=as_json)
+    if as_json:
+        tell(memory, memory.run(row.run_id), as_json)
+    end_with(status)
 
 
 def cancel(run_id: RunId, as_json: Json = False) -> None:

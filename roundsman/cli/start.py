@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -75,6 +75,22 @@ class TurnedDown(Mistake):
         self.run_id = run_id
 
 
+def turn_down(name: str, mistake: Mistake) -> TurnedDown:
+    """Write down that what was typed could not even be asked for."""
+    from roundsman.store import runs
+    from roundsman.store.records import Ask, AskedBy
+
+    memory = open_memory()
+    ask = Ask(
+        agent_type=name.partition("/")[0],
+        asked_by=AskedBy(kind="cli", name=who(memory.settings)),
+        user_email=memory.settings.user_email,
+    )
+    error = {"type": mistake.wire_type, "message": str(mistake)}
+    run_id = runs.record_refused(memory.ledger, memory.org, ask, error)
+    return TurnedDown(str(mistake), run_id)
+
+
 def _refusal(told: Mapping[str, Any]) -> RoundsmanError:
     return TurnedDown(str(told.get("message", "refused")), told.get("run_id"))
 
@@ -87,8 +103,7 @@ def run_to_end(wish: Wish) -> None:
     try:
         run_id = accepted(started)
     except TurnedDown as error:
-        complain(error, run_id=error.run_id, status="refused")
-        raise typer.Exit(MISTAKEN) from error
+        leave(error)
     except KeyboardInterrupt:
         started.interrupt()
         raise typer.Exit(STOPPED) from None
@@ -99,6 +114,12 @@ def run_to_end(wish: Wish) -> None:
     if row.status == "success" and _is_bad(row.verdict, wish.fail_on):
         raise typer.Exit(BY_VERDICT)
     end_with(row.status)
+
+
+def leave(refused: TurnedDown) -> NoReturn:
+    """Say why the run was refused, and under which id that is kept."""
+    complain(refused, run_id=refused.run_id, status="refused")
+    raise typer.Exit(MISTAKEN) from refused
 
 
 def follow_to_end(memory: Memory, started: Started, run_id: str, quiet: bool) -> None:
@@ -153,8 +174,11 @@ def _is_bad(verdict: str | None, fail_on: str | None) -> bool:
 
 def explain_run(name: str, params: Mapping[str, Any], as_json: bool) -> None:
     """Say what a run would read and about how much of it; the run itself does not happen."""
+    from roundsman import catalog
     from roundsman.cli.summary import print_explained
 
+    # A wrong name is known here; the engine need not be loaded for it.
+    catalog.resolve(name)
     row = finish_operation("explain", {"name": name, "given": dict(params)})
     if as_json:
         print_json(row.artifacts)
@@ -175,5 +199,7 @@ def finish_operation(name: str, params: Mapping[str, Any]) -> AuditRow:
     said = str(error.get("message") or row.error_message or f"'{name}' {row.status}")
     if row.status == "cancelled":
         raise Cancelled(said)
-    kind = Mistake if error.get("type") == Mistake.wire_type else RoundsmanError
-    raise kind(said, f"roundsman show {run_id[:8]}")
+    # It failed, and that is its exit code too; a mistake that is seen in time is refused.
+    raise RoundsmanError(
+        str(error.get("said") or said), error.get("remedy") or f"roundsman show {run_id[:8]}"
+    )

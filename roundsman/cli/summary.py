@@ -131,7 +131,8 @@ def print_ended(
     print_findings(row, files)
     _print_next(row, files, command or _command(settings))
     server = settings.prefect_url()
-    if server:
+    # A run that never began has no page there: the server did not answer, or said no.
+    if server and row.started_at:
         typer.echo(f"  {server.removesuffix('/api')}/runs/flow-run/{row.run_id}")
 
 
@@ -145,13 +146,22 @@ def print_explained(told: Mapping[str, Any]) -> None:
     typer.echo(f"{told.get('name')} would take these steps: {', '.join(_list(told.get('plan')))}")
     readings = [_mapping(reading) for reading in _list(told.get("readings"))]
     if readings:
-        columns = ("SYSTEM", "WHAT", "WHY", "ROWS", "BYTES")
-        table(columns, ([reading.get(c.lower()) for c in columns] for reading in readings))
+        columns = ("SYSTEM", "WHAT", "WHY", "ROWS", "OF", "BYTES")
+        told_of = ({**reading, "of": _rows_of(reading)} for reading in readings)
+        table(columns, ([reading.get(c.lower()) for c in columns] for reading in told_of))
     else:
         typer.echo("It does not say what it would read.")
     known = [reading["bytes"] for reading in readings if reading.get("bytes") is not None]
     if known:
         typer.echo(f"about {sum(known) / 1e6:,.2f} MB in all, as far as the systems say")
+
+
+def _rows_of(reading: Mapping[str, Any]) -> str | None:
+    """A search counts what lies in the window; a warehouse only knows how large its parts are."""
+    if reading.get("rows") is None:
+        return None
+    is_search = str(reading.get("system", "")).startswith("search/")
+    return "the window" if is_search else "the whole table or its partitions"
 
 
 def _print_next(row: AuditRow, files: list[Path], command: str) -> None:
@@ -183,20 +193,21 @@ def _print_steps(steps: list[StepRow]) -> None:
     alike: dict[tuple[int, str, str], list[StepRow]] = {}
     for step in steps:
         alike.setdefault((step.attempt, step.name, step.status), []).append(step)
-    columns = ("STEP", "STATUS", "CALLS", "SECONDS", "TRIES", "SAID")
+    columns = ("STEP", "STATUS", "CALLS", "SECONDS", "RETRIES", "SAID")
     many = len({step.attempt for step in steps}) > 1
     table(columns, (_step_line(calls, many) for calls in alike.values()))
 
 
 def _step_line(calls: list[StepRow], many: bool) -> tuple[object, ...]:
     first = calls[0]
+    worked = first.status != "skipped"
     seconds = [step.seconds for step in calls if step.seconds is not None]
     return (
         f"{first.attempt}. {first.name}" if many else first.name,
         first.status,
-        len(calls),
-        f"{sum(seconds):.2f}" if seconds else None,
-        sum(step.tries for step in calls),
+        len(calls) if worked else None,
+        f"{sum(seconds):.2f}" if seconds and worked else None,
+        sum(max(step.tries - 1, 0) for step in calls) if worked else None,
         next((said for said in map(_step_said, calls) if said), None),
     )
 

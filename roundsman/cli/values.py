@@ -16,7 +16,8 @@ def read_parameters(pairs: list[str], file: Path | None) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.strip("."):
-            raise Mistake(f"--param '{pair}' is not key=value", "write --param window_days=7")
+            example = f"{key.strip('. ') or 'days'}=7"
+            raise Mistake(f"--param '{pair}' is not key=value", f"write --param {example}")
         _put(given, key.strip().split("."), _value(text, key))
     return given
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from roundsman.cli.present import count
+
 if TYPE_CHECKING:
     from roundsman.store.records import EventRow
 
@@ -63,9 +65,9 @@ def _said(error: dict[str, Any]) -> str:
 
 def _began(payload: dict[str, Any]) -> str:
     asked: dict[str, Any] = payload.get("asked_by") or {}
-    steps = len(payload.get("plan") or ())
+    steps = count(len(payload.get("plan") or ()), "step")
     dry = "dry run" if payload.get("dry_run") else "live"
-    return f"{payload.get('agent_type', '')}, {steps} steps, {dry}, asked by {asked.get('name')}"
+    return f"{payload.get('agent_type', '')}, {steps}, {dry}, asked by {asked.get('name')}"
 
 
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {

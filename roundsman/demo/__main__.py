@@ -33,8 +33,12 @@ def act(action: str = "run", home: Path = HOME) -> int:
 
 
 def _up(settings: Settings) -> int:
-    from roundsman.demo.server import start_server
+    from roundsman.demo.server import running_server, start_server
 
+    there = running_server(settings)
+    if there:
+        say(f"Prefect runs already, with its UI, at {there.ui} (process {there.pid})")
+        return 0
     say("starting a Prefect server ...")
     server = start_server(settings, usual_port=True)
     say(f"Prefect runs, with its UI, at {server.ui} (process {server.pid})")

@@ -79,12 +79,13 @@ def summarize_health(found: Findings) -> Summary:
     """healthy when every check passed, unknown when nothing is bad but something was not seen.
 
     A side that could not be read makes the whole unknown, whatever the rest says. Otherwise bad
-    checks make it degraded, or failed when none passed. Findings beside the checks only inform.
+    checks make it degraded, or failed when none passed. Findings beside the checks only inform,
+    but a look that failed may have missed something: it is never healthy.
     """
     checks = [found.parity.status, found.freshness.status]
     checks += [found.dbt.status] if found.dbt else []
     passed = sum(status in PASSED for status in checks)
-    verdict: Verdict = "healthy" if passed == len(checks) else "unknown"
+    verdict: Verdict = "healthy" if passed == len(checks) and not found.gaps else "unknown"
     if not _is_unread(found.parity) and BAD.intersection(checks):
         verdict = "degraded" if passed else "failed"
     issues = sorted(_issues(found), key=lambda issue: SEVERITIES.index(issue.severity))
@@ -172,6 +173,11 @@ def _key_issues(found: Findings) -> Iterator[Issue]:
     if keys.rows_without_key:
         message = f"{keys.rows_without_key:,} of the rows that were listed have no key"
         yield Issue(type="rows_without_key", severity="medium", message=message)
+    if keys.buckets_unexplained:
+        message = (
+            f"{keys.buckets_unexplained:,} buckets differ, but none of the keys listed there does"
+        )
+        yield Issue(type="unexplained", severity="medium", message=message)
     if keys.cut or keys.buckets_left_out or keys.total > len(keys.listed):
         message = f"{len(keys.listed):,} differing keys are named; a limit cut off the others"
         yield Issue(type="cut", severity="low", message=message)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from roundsman.rules.windows import (
@@ -13,6 +15,7 @@ from roundsman.rules.windows import (
     Window,
     bucket_span,
     intersect_spans,
+    local_date,
     merge_spans,
 )
 
@@ -49,10 +52,11 @@ class Difference(NamedTuple):
 
 
 class Narrowed(NamedTuple):
-    """Where to look next; `left_out` counts the differing buckets that a limit cut off."""
+    """Where to look next, in which buckets, and the buckets that a limit cut off."""
 
     spans: list[Span]
-    left_out: int
+    chosen: list[Difference]
+    left_out: list[Difference]
 
 
 def compare_buckets(search: Iterable[Bucket], warehouse: Iterable[Bucket]) -> list[Difference]:
@@ -70,8 +74,40 @@ def compare_buckets(search: Iterable[Bucket], warehouse: Iterable[Bucket]) -> li
 
 
 def _sums_differ(a: Bucket, b: Bucket) -> bool:
-    known = a.fingerprint_sum is not None and b.fingerprint_sum is not None
-    return known and a.fingerprint_sum != b.fingerprint_sum
+    # A sum of nothing is none in SQL and zero in Elasticsearch.
+    return (a.fingerprint_sum or 0) != (b.fingerprint_sum or 0)
+
+
+def find_unexplained(
+    differences: Iterable[Difference], level: Level, zone: str, inside: Iterable[Span]
+) -> list[Difference]:
+    """The buckets that differ although nothing that was found `inside` lies in them."""
+    found = merge_spans(inside)
+    ends = [span.end for span in found]
+
+    def is_explained(bucket: Span) -> bool:
+        i = bisect_right(ends, bucket.start)
+        return i < len(found) and found[i].start < bucket.end
+
+    return [
+        difference
+        for difference in differences
+        if difference.differs and not is_explained(bucket_span(difference.start, level, zone))
+    ]
+
+
+def count_certain(differences: Iterable[Difference], zone: str) -> Counter[date]:
+    """At least so many rows differ on each day.
+
+    What one bucket has too much may have moved to where another has too little: it counts once.
+    """
+    more, less, changed = Counter[date](), Counter[date](), Counter[date]()
+    for item in differences:
+        day = local_date(item.start, zone)
+        more[day] += max(item.search - item.warehouse, 0)
+        less[day] += max(item.warehouse - item.search, 0)
+        changed[day] += item.balanced
+    return (more | less) + changed
 
 
 def narrow(differences: Sequence[Difference], level: Level, window: Window, most: int) -> Narrowed:
@@ -80,9 +116,10 @@ def narrow(differences: Sequence[Difference], level: Level, window: Window, most
     Where not all fit, those with the fewest rows come first: a few rows lost in a quiet hour are
     the ones that only their keys explain, while a whole hour that is missing explains itself.
     """
-    chosen = _cheapest(differences)[:most]
+    ranked = _cheapest(differences)
+    chosen, left_out = ranked[:most], [item for item in ranked[most:] if item.differs]
     whole = [bucket_span(difference.start, level, window.zone) for difference in chosen]
-    return Narrowed(intersect_spans(whole, [window.span]), len(differences) - len(chosen))
+    return Narrowed(intersect_spans(whole, [window.span]), chosen, left_out)
 
 
 def choose_listed(differences: Sequence[Difference], keys_max: int) -> list[Difference]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from roundsman.rules.keys import KeyDifferences, KeyKind
+from roundsman.rules.keys import KeyDifferences
 from roundsman.rules.reasons import Reason
 from roundsman.rules.windows import Bucket, Window, day_spans, local_date
 
@@ -17,8 +16,6 @@ Strength = Literal["count", "keys", "fingerprint"]
 ParityStatus = Literal["ok", "degraded", "failed", "unknown"]
 # Below this a window says nothing about days.
 WINDOW_HOURS_MIN = 24
-# Duplicates are no difference between the sides; they are a finding of their own.
-DIFFERING_KINDS: tuple[KeyKind, ...] = ("missing", "extra", "changed")
 STATUS_OF: dict[str, ParityStatus] = {
     "side_empty": "failed",
     "total_differs": "degraded",
@@ -146,7 +143,7 @@ def _total(buckets: list[Bucket] | None) -> int | None:
 
 
 def _differing(keys: KeyDifferences | None) -> int:
-    return sum(keys.found[kind] for kind in DIFFERING_KINDS) if keys else 0
+    return sum(keys.by_date.values()) if keys else 0
 
 
 def _judge_days(
@@ -154,11 +151,7 @@ def _judge_days(
 ) -> Iterable[DayParity]:
     ours = None if counts.search is None else {b.start: b.count for b in counts.search}
     theirs = None if counts.warehouse is None else {b.start: b.count for b in counts.warehouse}
-    by_date = Counter(
-        local_date(item.at, window.zone)
-        for item in (keys.listed if keys else ())
-        if item.kind in DIFFERING_KINDS
-    )
+    differing = keys.by_date if keys else {}
     for span in day_spans(window.span, window.zone):
         day = local_date(span.start, window.zone)
         yield _judge_day(
@@ -166,7 +159,7 @@ def _judge_days(
                 date=day,
                 es_count=None if ours is None else ours.get(span.start, 0),
                 bq_count=None if theirs is None else theirs.get(span.start, 0),
-                differing_keys=by_date[day],
+                differing_keys=differing.get(day, 0),
                 whole=window.start <= span.start and span.end <= window.end,
             ),
             tolerance,

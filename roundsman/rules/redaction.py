@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,26 +14,36 @@ REDACTED = "***"
 SECRET_CHARACTERS_MIN = 4
 DEPTH_MAX = 64
 
-_ASSIGNED_WORDS = (
-    "password|passwd|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key"
-    "|private[_-]?key|signing[_-]?key|chain[_-]?key|credentials?|dsn"
+_LONG_WORDS = (
+    "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    "|signing[_-]?key|chain[_-]?key"
 )
+_SHORT_WORDS = "pwd|credentials?|dsn"
+_ASSIGNED_WORDS = f"{_LONG_WORDS}|{_SHORT_WORDS}"
 _KEY_WORDS = f"{_ASSIGNED_WORDS}|authorization|cookie"
 _SECRET_KEY = re.compile(rf"(?:^|[_\-.\s])(?:{_KEY_WORDS})$|^(?:{_KEY_WORDS})$", re.IGNORECASE)
+_PLAIN_END = re.compile(r"(?:password|passwd|passphrase|secret|apikey)$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # One cheap look decides whether the slower patterns are worth trying at all.
 _SUSPICIOUS = re.compile(
     r"://|[@=:]|bearer|basic|apikey|eyJ|-----BEGIN|gh[pousr]_|github_pat|xox|AKIA|AIza|ya29\."
-    r"|glpat-|sk-|essu_",
+    r"|glpat-|sk-|k_live|k_test|essu_|--",
     re.IGNORECASE,
 )
 _VALUE = r"""(?:\\?"(?:[^"\\\n]|\\[^"])*\\?"|'[^'\n]*'|[^\s"',;&)}\]]+)"""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
-# A port followed by a path is no password; anything else up to the last @ is.
+# Anything up to the last @ is a password, quotes inside of words too; a quote that ends a word,
+# as in compact JSON, ends the address.
 _URL_PASSWORD = re.compile(
-    r"""(://[^\s/:@"'<>]{0,256}):(?!\d{1,5}(?:[/?#\s]|$))([^\s"'<>]{1,512})@"""
+    r"""(?P<web>https?)?(?P<user>://[^\s/:@"'<>]{0,256}):"""
+    r"""(?!\d{1,5}(?:[\s"'<>,;)\]}]|$))(?P<port>\d{1,5}(?=[/?#]))?"""
+    r"""[^\s"'<>]{0,512}(?:["'](?![\s,;:)}\]>]|$)[^\s"'<>]{0,512}){0,4}@""",
+    re.IGNORECASE,
 )
+_HOST = re.compile(r"://(?:.*[.\]]|localhost$)")
+# What stands alone before the @ of a web address is a token; elsewhere it is a user's name.
+_URL_TOKEN = re.compile(r"""(\bhttps?://)[^\s/?#:@"'<>]{1,512}@""", re.IGNORECASE)
 _QUERY = re.compile(
     r"([?&](?:api[_-]?key|apikey|key|token|access_token|id_token|refresh_token|sig|signature"
     r"|x-amz-signature|password|secret|client_secret)=)[^&\s#\"']+",
@@ -45,13 +56,34 @@ _HEADER = re.compile(
 )
 _COOKIE = re.compile(r"(\b(?:set-)?cookie\s*:\s*)[^\r\n\"']+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic|apikey)(\s+)([A-Za-z0-9._~+/=\-]{8,})", re.IGNORECASE)
+# Long words count at the end of any name (PGPASSWORD, SecretAccessKey), short ones alone.
 _ASSIGNED = re.compile(
-    rf"""((?:\b|_)(?:{_ASSIGNED_WORDS})\\?["']?\s*)([=:]\s*)({_VALUE})""", re.IGNORECASE
+    rf"""((?:(?:\b|_)(?:{_SHORT_WORDS})|{_LONG_WORDS})\\?["']?\s*)([=:]\s*)({_VALUE})""",
+    re.IGNORECASE,
 )
+# dbt's own `PASS=12` is a count.
+_PASS = re.compile(
+    rf"""((?:\b|_)(?:pass|pw)\s*)(=\s*)(?!(?:\d+|true|false|yes|no|ok)\b)({_VALUE})""",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    rf"""((?<![\w-])--?(?:[a-z]{{1,20}}-){{0,3}}(?:{_ASSIGNED_WORDS}|pass)[ \t]+)()"""
+    rf"""((?!-){_VALUE})""",
+    re.IGNORECASE,
+)
+# Words that follow a name in a sentence about it; a machine makes no such secrets.
+_PROSE_WORDS = (
+    "a an and any are as at bad be by can cannot denied empty expected expired false field file"
+    " first for forbidden from has if in input instead invalid is it may missing must needs no none"
+    " not null of ok on once option or present read required requires revoked set should str string"
+    " text that the then this to too true twice type unauthorized unknown unset used value was when"
+    " where which will with without wrong"
+)
+_PROSE = frozenset(_PROSE_WORDS.split())
 _KNOWN = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
     r"|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bya29\.[\w-]{10,}"
-    r"|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}|\bessu_[\w=-]{16,}"
+    r"|\bglpat-[\w-]{16,}|\bsk-[\w-]{20,}|\b[sr]k_(?:live|test)_\w{16,}|\bessu_[\w=-]{16,}"
 )
 
 _registered: set[str] = set()
@@ -61,14 +93,23 @@ _ordered: tuple[str, ...] = ()
 def register_secret(value: str) -> None:
     """Have a value cut out of everything that is written from now on in this process.
 
-    Its URL-quoted and base64 forms go with it. Values under four characters are left alone:
-    cutting them would tear ordinary words apart.
+    Its URL-quoted, base64, JSON and repr() forms go with it. Values under four characters are left
+    alone: cutting them would tear ordinary words apart.
     """
     global _ordered
     if len(value) < SECRET_CHARACTERS_MIN:
         return
-    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+    raw = value.encode("utf-8", "surrogatepass")
+    encoded = base64.b64encode(raw).decode("ascii")
     _registered.update({value, quote(value, safe="", errors="replace"), encoded})
+    # Behind both quotes repr() escapes what it need not escape in a text without them.
+    for spell in (repr, ascii):
+        _registered.update({spell(value)[1:-1], spell(f"{value}\"'")[1:-4]})
+    _registered.update({repr(raw)[2:-1], repr(raw + b"\"'")[2:-4]})
+    for is_ascii in (True, False):
+        inner = json.dumps(value, ensure_ascii=is_ascii)[1:-1]
+        # A document inside a document is escaped twice.
+        _registered.update({inner, json.dumps(inner, ensure_ascii=is_ascii)[1:-1]})
     _ordered = tuple(sorted(_registered, key=len, reverse=True))
 
 
@@ -101,7 +142,7 @@ def redact(value: Any) -> Any:
 
 def is_secret_key(key: str) -> bool:
     """Whether a value behind this key is a secret by its name alone."""
-    return bool(_SECRET_KEY.search(_CAMEL.sub("_", key)))
+    return bool(_SECRET_KEY.search(_CAMEL.sub("_", key)) or _PLAIN_END.search(key))
 
 
 def _redact(value: Any, depth: int) -> Any:
@@ -134,7 +175,10 @@ def _is_harmless(value: Any) -> bool:
 
 
 def _url_password(match: re.Match[str]) -> str:
-    return f"{match[1]}:{REDACTED}@"
+    # `http://127.0.0.1:9200/_search?q=a@b.org` has a port; `postgresql://ann:123/4x@db` has none.
+    if match["port"] and match["web"] and _HOST.match(match["user"]):
+        return match[0]
+    return f"{match['web'] or ''}{match['user']}:{REDACTED}@"
 
 
 def _header(match: re.Match[str]) -> str:
@@ -151,7 +195,29 @@ def _assigned(match: re.Match[str]) -> str:
     # "unexpected token: FROM" and "password: required" are prose; "token=FROM" is not.
     prose = ":" in match[2] and match[2] != ":" and match[3][0] not in "\"'\\"
     if prose and not _is_opaque(match[3]):
+        # "X-API-Key: hunter" and "SecretAccessKey: hunter" are fields, not sentences.
+        is_field = re.search("[_-]", match[1]) or _is_inside_word(match)
+        if not is_field or _is_prose(match[3]):
+            return match[0]
+    return _behind_name(match)
+
+
+def _option(match: re.Match[str]) -> str:
+    if _is_prose(match[3]) and not _is_opaque(match[3]):
         return match[0]
+    return _behind_name(match)
+
+
+def _is_inside_word(match: re.Match[str]) -> bool:
+    start = match.start()
+    return start > 0 and (match.string[start - 1].isalnum() or match.string[start - 1] in "_-")
+
+
+def _is_prose(word: str) -> bool:
+    return word.lower().rstrip(".:!?") in _PROSE
+
+
+def _behind_name(match: re.Match[str]) -> str:
     quoted = re.match(r"\\?[\"']", match[3])
     quote_mark = quoted[0] if quoted else ""
     return f"{match[1]}{match[2]}{quote_mark}{REDACTED}{quote_mark}"
@@ -174,10 +240,13 @@ _Replacement = str | Callable[[re.Match[str]], str]
 _PATTERNS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (_PEM, REDACTED),
     (_URL_PASSWORD, _url_password),
+    (_URL_TOKEN, rf"\g<1>{REDACTED}@"),
     (_QUERY, rf"\g<1>{REDACTED}"),
     (_HEADER, _header),
     (_COOKIE, rf"\g<1>{REDACTED}"),
     (_SCHEME, _scheme),
     (_ASSIGNED, _assigned),
+    (_PASS, _behind_name),
+    (_OPTION, _option),
     (_KNOWN, REDACTED),
 )

@@ -26,7 +26,8 @@ TITLES: dict[KeyKind, str] = {
 STRENGTHS: dict[Strength, str] = {
     "count": "rows are counted; differences that balance out within an hour are not seen",
     "keys": "every key of the window is compared; changed rows are seen where times differ",
-    "fingerprint": "sums of fingerprints are compared; changed rows are seen too",
+    "fingerprint": "sums of fingerprints are compared; changed rows are seen too, unless they "
+    "cancel out, so that both count and sum of a bucket agree",
 }
 NO_ANSWER = "–"  # an en dash: a table cell without a number
 
@@ -105,10 +106,21 @@ def _head(report: Report) -> str:
             f"- Window: {_clock(window.start)} to {_clock(window.end)} ({settled}), "
             f"days of {window.zone}",
             f"- Strength `{report.strength}`: {STRENGTHS[report.strength]}",
+            *_unsought(report),
             *(f"- {role.capitalize()}: {name}" for role, name in report.systems.items()),
             f"- Run `{report.run_id}`, {_clock(report.made_at)}",
         ]
     )
+
+
+def _unsought(report: Report) -> Iterator[str]:
+    sides = [side.side for side in report.found.sides if side.duplicate_keys is None]
+    if sides:
+        where = " and ".join(f"the {side}" for side in sides)
+        yield (
+            f"- Duplicate keys: not looked for in {where} as a whole, only among rows that were "
+            "listed"
+        )
 
 
 def _issues(issues: Sequence[Issue]) -> str:

@@ -163,7 +163,12 @@ def _take_key(ledger: Ledger) -> None:
         known = {str(row[0]) for row in rows}
     ledger.key = read_key(ledger.key_path, may_create=not known)
     if known and key_id(ledger.key) not in known:
-        raise Mistake(
-            f"chain key '{ledger.key_path}' is not the one that wrote ledger '{ledger.place}'",
-            "restore the right key, or set ROUNDSMAN_CHAIN_KEY to it",
-        )
+        raise foreign_key(ledger)
+
+
+def foreign_key(ledger: Ledger) -> Mistake:
+    """Return the error of a key that is not the one an org's chain was begun with."""
+    return Mistake(
+        f"chain key '{ledger.key_path}' is not the one that wrote ledger '{ledger.place}'",
+        "restore the right key, or set ROUNDSMAN_CHAIN_KEY to it",
+    )

@@ -11,10 +11,15 @@ from roundsman.store.events import chain_event
 from roundsman.store.projection import CLOSED
 from roundsman.store.records import Event
 
-_PAYLOADS = "UPDATE events SET payload = NULL WHERE org_id = :org AND run_id = :run_id"
+# The proof of an earlier erasure is no part of what the run carried.
+_PAYLOADS = (
+    "UPDATE events SET payload = NULL WHERE org_id = :org AND run_id = :run_id"
+    " AND kind <> 'run_erased' AND payload IS NOT NULL"
+)
 _ROW = (
     "UPDATE agent_audit_log SET objective = '', params = '{}', artifacts = '{}', plan = '[]',"
-    " error = NULL, error_message = NULL, user_email = NULL, asked_by = NULL"
+    " error = NULL, error_message = NULL, user_email = NULL, asked_by = NULL,"
+    " idempotency_key = NULL"
     " WHERE org_id = :org AND run_id = :run_id"
 )
 _STEPS = "UPDATE steps SET error = NULL WHERE org_id = :org AND run_id = :run_id"

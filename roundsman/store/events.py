@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
 from roundsman.store import chain
-from roundsman.store.engine import Ledger
+from roundsman.store.engine import Ledger, foreign_key
 from roundsman.store.records import Event, EventRow, Head
 
 PAYLOAD_CHARACTERS_MAX = 2_000_000
@@ -32,7 +32,7 @@ NOTES = frozenset(
     {"gap", "step_retried", "artifact_intended", "artifact_written", "budget_exceeded"}
 )
 
-_HEAD = "SELECT seq, hash FROM chain_heads WHERE org_id = :org{lock}"
+_HEAD = "SELECT seq, hash, key_id FROM chain_heads WHERE org_id = :org{lock}"
 _FIRST = (
     "INSERT INTO chain_heads (org_id, seq, hash, key_id) VALUES (:org, 0, :hash, :key_id)"
     " ON CONFLICT DO NOTHING"
@@ -60,16 +60,22 @@ def append(connection: Connection, ledger: Ledger, org: str, event: Event) -> in
 
 
 def lock_head(connection: Connection, ledger: Ledger, org: str) -> tuple[int, str]:
-    """Return number and hash of an org's newest event; nobody else appends until we commit."""
+    """Return number and hash of an org's newest event; nobody else appends until we commit.
+
+    Raises Mistake where the org's chain was begun with another key than this ledger's.
+    """
+    own = chain.key_id(ledger.key)
     row = ledger.execute(connection, _HEAD, {"org": org}).first()
     if row is None:
         start = {
             "org": org,
             "hash": chain.genesis(ledger.key, org),
-            "key_id": chain.key_id(ledger.key),
+            "key_id": own,
         }
         ledger.execute(connection, _FIRST, start)
         row = ledger.execute(connection, _HEAD, {"org": org}).one()
+    if row[2] != own:
+        raise foreign_key(ledger)
     return row[0], row[1]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
 from roundsman.errors import Mistake
+from roundsman.rules.redaction import redact
+from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.records import ArtifactRow, AuditRow, HistoryFilter, StepRow, Unsettled
 from roundsman.store.tables import agent_audit_log as log
@@ -50,6 +53,19 @@ def get_run(ledger: Ledger, org: str, run_id: str) -> AuditRow:
         known = ", ".join(str(row["run_id"]) for row in rows)
         raise Mistake(f"run '{run_id}' could be any of {known}", "give more characters")
     return AuditRow.model_validate(dict(rows[0]))
+
+
+def find_by_key(ledger: Ledger, org: str, key: str) -> AuditRow | None:
+    """Return the run that was queued with this idempotency key, or None."""
+    query = select(log).where(log.c.org_id == org, log.c.idempotency_key == stored_key(key))
+    with ledger.reading() as connection:
+        row = connection.execute(query).mappings().first()
+    return None if row is None else AuditRow.model_validate(dict(row))
+
+
+def stored_key(key: str) -> str:
+    """Return an idempotency key as the ledger holds it: redacted and storable."""
+    return str(json.loads(canonical(redact(key))))
 
 
 def steps(ledger: Ledger, org: str, run_id: str) -> list[StepRow]:

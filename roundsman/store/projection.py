@@ -16,6 +16,7 @@ COLUMNS = (
     "run_id",
     *ASKED,
     *FROM_THE_DOOR,
+    "idempotency_key",
     "status",
     "verdict",
     "artifacts",
@@ -75,7 +76,8 @@ def _queued(row: Row | None, happening: Happening) -> Row:
     else:
         # A worker was quicker than the door; who asked is still the door's to say.
         row = row | {name: happening.payload[name] for name in _told(happening.payload)}
-    return row | {"queued_at": happening.at}
+    # Only a run that was queued spends its key: a refused one may be asked for again.
+    return row | {"queued_at": happening.at, "idempotency_key": happening.payload.get("key")}
 
 
 def _told(payload: dict[str, Any]) -> list[str]:

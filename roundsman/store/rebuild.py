@@ -135,7 +135,7 @@ class _Check:
             run = open_runs.get(run_id)
             if run is None:
                 if run_id in closed:
-                    self._after_end(seq, run_id, kind)
+                    self._after_end(seq, run_id, kind, payload)
                     continue
                 run = open_runs[run_id] = Run()
             if payload is None:
@@ -150,9 +150,14 @@ class _Check:
             if kind in ENDS:
                 self._end(run_id, run)
 
-    def _after_end(self, seq: int, run_id: str, kind: str) -> None:
+    def _after_end(self, seq: int, run_id: str, kind: str, payload: str | None) -> None:
         if kind == "run_erased":
             self.unrecorded.pop(run_id, None)
+            if payload is None:
+                self.say(
+                    f"event {seq} of org '{self.org}': payload was removed; it told who erased run"
+                    f" '{run_id}', and why"
+                )
         else:
             self.say(
                 f"event {seq} of org '{self.org}': '{kind}' stands behind the end of its run"

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 
 HISTORY_ROWS_MAX = 1000
 HISTORY_ROWS_DEFAULT = 50
+KEY_CHARACTERS_MAX = 200
 
 
 class Record(BaseModel):
@@ -53,7 +54,7 @@ class AskedBy(Record):
 
 
 class Ask(Record):
-    """What a door wants to have run."""
+    """What a door wants to have run; a `key` is spent on one run of its org only."""
 
     agent_type: str
     round: str | None = None
@@ -66,6 +67,7 @@ class Ask(Record):
     parent_run_id: str | None = None
     retry_of: str | None = None
     action_id: str | None = None
+    key: str | None = Field(default=None, min_length=1, max_length=KEY_CHARACTERS_MAX)
     code_version: str = ""
     budget_ms: int | None = Field(default=None, ge=0)
     budget_ops: int | None = Field(default=None, ge=0)
@@ -199,6 +201,7 @@ class AuditRow(Record):
     parent_run_id: str | None
     retry_of: str | None
     action_id: str | None
+    idempotency_key: str | None = None
     code_version: str
     systems: dict[str, str]
     created_at: datetime

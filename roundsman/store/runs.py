@@ -14,10 +14,12 @@ from roundsman.store import audit
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
+from roundsman.store.history import find_by_key as find_by_key
 from roundsman.store.history import get_run as get_run
 from roundsman.store.history import history as history
 from roundsman.store.history import queued_without_holder as queued_without_holder
 from roundsman.store.history import steps as steps
+from roundsman.store.history import stored_key
 from roundsman.store.history import unsettled as unsettled
 from roundsman.store.holders import holder_of as holder_of
 from roundsman.store.holders import this_holder as this_holder
@@ -52,12 +54,29 @@ _OPEN = (
     " active_ms = :active_ms, ops_limit = :budget_ops, budget_mode = :budget_mode"
     " WHERE org_id = :org AND run_id = :run_id"
 )
+_SPENT_KEY = (
+    "SELECT run_id FROM agent_audit_log WHERE org_id = :org AND idempotency_key = :key"
+    " AND run_id <> :run_id"
+)
+# Somebody else's wish to stop a run is no sign of its life.
+_NEWEST = (
+    "SELECT max(at) FROM events WHERE org_id = :org AND run_id = :run_id AND attempt = :attempt"
+    " AND kind <> 'cancel_requested'"
+)
 _CANCEL = "UPDATE run_leases SET cancel_requested = :yes WHERE org_id = :org AND run_id = :run_id"
 _CLOSE = "UPDATE run_leases SET closed = :yes WHERE org_id = :org AND run_id = :run_id"
 _NEVER_MIND = (
     "DELETE FROM run_leases WHERE org_id = :org AND run_id = :run_id AND attempt = 0 AND NOT closed"
 )
 _SETTLE = "DELETE FROM run_leases WHERE org_id = :org AND run_id = :run_id AND closed"
+
+
+class AlreadyQueued(Mistake):
+    """The run, or another one with its idempotency key, is in the ledger; `run_id` says which."""
+
+    def __init__(self, run_id: str, said: str) -> None:
+        super().__init__(said, f"see 'roundsman show {run_id}', or start a new run")
+        self.run_id = run_id
 
 
 def record_refused(
@@ -85,7 +104,8 @@ def queue_run(ledger: Ledger, org: str, run_id: str, ask: Ask, holder: Holder | 
     """Write down that a run is going to happen.
 
     `holder` is the process that will open it; None leaves it to a worker. Where a worker was
-    quicker, only what the door alone knows is added. Raises Mistake for a run queued twice.
+    quicker, only what the door alone knows is added. Raises AlreadyQueued for a run queued twice,
+    and for a key that another run has spent.
     """
     event = Event(_checked(run_id), 0, "run_queued", ask.model_dump(mode="json"))
     with ledger.transaction() as connection:
@@ -94,7 +114,8 @@ def queue_run(ledger: Ledger, org: str, run_id: str, ask: Ask, holder: Holder | 
         lock_head(connection, ledger, org)
         row = audit.read(connection, ledger, org, run_id)
         if row is not None and row["queued_at"] is not None:
-            raise Mistake(f"run '{run_id}' is in the ledger already", "start it under a new id")
+            raise AlreadyQueued(run_id, f"run '{run_id}' is in the ledger already")
+        _refuse_spent_key(connection, ledger, org, (run_id, ask.key))
         if row is not None and row["status"] in CLOSED:
             ledger.execute(connection, _NEVER_MIND, {"org": org, "run_id": run_id})
         else:
@@ -118,7 +139,9 @@ def open_attempt(ledger: Ledger, org: str, run_id: str, opening: Opening, holder
             lease = _lock_lease(connection, ledger, org, run_id)
         attempt = (lease[0] if lease else 0) + 1
         values = _values(org, run_id, opening, holder) | {"attempt": attempt}
-        values["active_ms"] = _active_ms(lease)
+        before = {"org": org, "run_id": run_id, "attempt": attempt - 1}
+        newest = ledger.execute(connection, _NEWEST, before).scalar()
+        values["active_ms"] = _active_ms(lease, newest)
         ledger.execute(connection, _OPEN, values)
         now = ledger.now(connection)
         left = {"run_id": run_id, "at": now}
@@ -207,6 +230,18 @@ def _checked(run_id: str) -> str:
     return run_id
 
 
+def _refuse_spent_key(
+    connection: Connection, ledger: Ledger, org: str, run: tuple[str, str | None]
+) -> None:
+    run_id, key = run
+    if key is None:
+        return
+    values = {"org": org, "run_id": run_id, "key": stored_key(key)}
+    other = ledger.execute(connection, _SPENT_KEY, values).scalar()
+    if other is not None:
+        raise AlreadyQueued(str(other), f"key '{key}' was used before, for run '{other}'")
+
+
 def _refuse_closed(run_id: str, row: audit.Row | None) -> None:
     if row is None or row["status"] not in CLOSED:
         return
@@ -245,10 +280,12 @@ def _set(connection: Connection, ledger: Ledger, org: str, change: tuple[str, st
     ledger.execute(connection, statement, {"org": org, "run_id": run_id, "yes": True})
 
 
-def _active_ms(lease: Any) -> int:
+def _active_ms(lease: Any, newest: str | None) -> int:
     if lease is None or not lease[4] or not lease[5]:
         return 0
-    return int(lease[3] + _seconds(lease[4], lease[5]) * 1000)
+    # Renewals move `seen_at` only now and then; an event is a sign of life, too.
+    seen = max(lease[5], newest or "")
+    return int(lease[3] + _seconds(lease[4], seen) * 1000)
 
 
 def _seconds(start: str, end: str) -> float:

@@ -116,6 +116,7 @@ agent_audit_log = Table(
     Column("parent_run_id", Text),
     Column("retry_of", Text),
     Column("action_id", Text),
+    Column("idempotency_key", Text),
     Column("code_version", Text, nullable=False),
     Column("systems", Document, nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -130,6 +131,14 @@ agent_audit_log = Table(
     UniqueConstraint("org_id", "run_id", name="agent_audit_log_run"),
     Index("agent_audit_log_by_start", "org_id", "started_at"),
     Index("agent_audit_log_by_agent", "org_id", "agent_type", "id"),
+    Index(
+        "agent_audit_log_by_key",
+        "org_id",
+        "idempotency_key",
+        unique=True,
+        sqlite_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
 )
 
 run_leases = Table(

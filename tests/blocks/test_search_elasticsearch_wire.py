@@ -117,7 +117,7 @@ def test_the_fields_are_asked_for_first_and_a_wildcard_must_name_an_index(
         ({"hits": {"total": {"value": 4, "relation": "eq"}}}, "3 rows in buckets but 4 hits"),
         ({"hits": {}}, "no total"),
         ({"aggregations": {}}, "no histogram"),
-        ({"aggregations": {"buckets": {"buckets": [{"key": START}]}}}, "another shape"),
+        ({"aggregations": {"buckets": {"buckets": [{"key": START}]}}}, "no count as 'doc_count'"),
         ({"_shards": None}, "no account of its shards"),
     ],
     ids=lambda value: str(value)[:40],

@@ -49,6 +49,15 @@ WRITES = [
     "SELECT * FROM (INSERT INTO shop.orders (id) VALUES ('x'))",
     "SELECT * FROM shop.orders FOR UPDATE",
     "SELECT * FROM EXTERNAL_QUERY('eu.cloudsql', 'SELECT 1')",
+    "SELECT * FROM `EXTERNAL_QUERY`('eu.cloudsql', 'SELECT 1')",
+    "SELECT * FROM ML.PREDICT(MODEL shop.m, (SELECT 1 AS n))",
+    "SELECT * FROM ml.explain_forecast(MODEL shop.m)",
+    "SELECT * FROM `ML.PREDICT`(1)",
+    "SELECT * FROM AI.FORECAST(TABLE shop.orders, data_col => 'n')",
+    "SELECT * FROM AI.GENERATE_TABLE(MODEL shop.m, TABLE shop.orders)",
+    "SELECT AI.GENERATE('write a poem')",
+    "SELECT * FROM VECTOR_SEARCH(TABLE shop.orders, 'v', (SELECT 1 AS n))",
+    "SELECT (SELECT COUNT(*) FROM shop.orders, ML.PREDICT(MODEL shop.m, TABLE shop.orders))",
     "ATTACH 'other.duckdb'",
     "INSTALL httpfs",
     "",
@@ -64,6 +73,48 @@ READS = [
     "WITH a AS (SELECT 1 AS n) SELECT n FROM a UNION ALL SELECT 2",
     "SELECT `delete` FROM shop.orders",
     "FROM shop.orders |> AGGREGATE COUNT(*) AS n",
+]
+
+# What DuckDB would do beside reading tables, each of them inside one SELECT.
+TWIN_ACTS = [
+    "SELECT * FROM enable_logging()",
+    "SELECT * FROM enable_logging('QueryLog', storage => 'file', storage_path => '{folder}/log')",
+    "SELECT * FROM `enable_logging`(storage = 'file')",
+    "SELECT 1 FROM ENABLE_LOGGING(level = 'trace', storage = 'stdout') UNION ALL SELECT 2",
+    "SELECT * FROM shop.orders JOIN LATERAL enable_logging()",
+    "SELECT * FROM shop.orders CROSS JOIN checkpoint()",
+    "SELECT (SELECT 1 FROM checkpoint())",
+    "SELECT * FROM force_checkpoint()",
+    "SELECT * FROM enable_profiling(format = 'json', save_location = '{folder}/profile.json')",
+    "SELECT * FROM disable_logging()",
+    "SELECT * FROM truncate_duckdb_logs()",
+    "SELECT * FROM query('SELECT 1')",
+    "SELECT * FROM system.main.query('SELECT 1')",
+    "SELECT * FROM query_table('orders')",
+    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+    "SELECT * FROM duckdb_settings()",
+    "SELECT * FROM duckdb_secrets()",
+    "SELECT * FROM pragma_storage_info('shop.orders')",
+    "SELECT * FROM read_csv('{folder}/x.csv')",
+    "WITH a AS (SELECT * FROM range(2)) SELECT * FROM a, duckdb_logs()",
+    "SELECT write_log('hello')",
+    "SELECT `write_log`('hello')",
+    "SELECT SAFE.write_log('hello')",
+    "SELECT main.setseed(0.5)",
+    "SELECT * FROM UNNEST([1]) AS x WHERE setseed(0.5) IS NULL",
+    "SELECT nextval('s')",
+    "SELECT getenv('HOME')",
+    "SELECT current_setting('allowed_paths')",
+]
+
+SERIES = [
+    "SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 3)) AS x",
+    "SELECT COUNT(*) AS n FROM UNNEST(GENERATE_DATE_ARRAY('2026-01-01', '2026-01-03')) AS x",
+    "SELECT COUNT(*) AS n FROM UNNEST(GENERATE_TIMESTAMP_ARRAY("
+    "'2026-01-01 00:00:00+00', '2026-01-03 00:00:00+00', INTERVAL 1 DAY)) AS x",
+    "SELECT COUNT(*) AS n FROM range(3)",
+    "SELECT COUNT(*) AS n FROM generate_series(1, 3)",
+    "SELECT 3 * COUNT(*) AS n FROM shop.orders, UNNEST([id]) AS x",
 ]
 
 # GoogleSQL's own answers; a twin that only translated words would answer otherwise.
@@ -114,6 +165,28 @@ def test_what_is_not_exactly_one_select_is_denied_or_a_mistake(text: str) -> Non
 @pytest.mark.parametrize("text", READS)
 def test_one_select_in_any_form_is_read(text: str) -> None:
     require_select(text)
+
+
+@pytest.mark.parametrize("text", TWIN_ACTS)
+def test_the_twin_is_denied_what_duckdb_does_beside_reading_tables(
+    duckdb_warehouse: DuckdbWarehouse, tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(Denied, match=r"calls '\w+'"):
+        duckdb_warehouse.select(text.replace("{folder}", str(tmp_path)), {}, 1000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", SERIES)
+def test_series_and_arrays_stand_where_tables_do(
+    duckdb_warehouse: DuckdbWarehouse, text: str
+) -> None:
+    require_select(text)
+    assert duckdb_warehouse.select(text, {}, 1) == [{"n": 3}]
+
+
+def test_a_table_function_of_ones_own_is_read_in_bigquery() -> None:
+    for text in ("SELECT * FROM shop.f(1)", "SELECT * FROM `acme.ml.f`(1)"):
+        require_select(text)
 
 
 @given(

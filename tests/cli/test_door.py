@@ -103,3 +103,63 @@ def test_the_real_command_completes_shells():
         check=False,
     )
     assert "roundsman" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("history", "--colour", "--json"),
+        ("history", "--json", "--limit", "many"),
+        ("history", "--start-date", "yesterday", "--json"),
+        ("--colour", "history", "--json"),
+        ("show", "--json"),
+    ],
+)
+def test_wrong_words_are_a_document_where_json_is_wanted(roundsman, words):
+    said = roundsman(*words)
+    assert said.code == 2
+    assert said.document["type"] == "ValidationError"
+    assert said.document["error"]
+
+
+def test_without_json_wrong_words_leave_stdout_empty(roundsman):
+    assert roundsman("history", "--json", "--colour").out
+    assert roundsman("history", "--colour").out == ""
+
+
+@pytest.mark.parametrize("words", [("init",), ("history",), ("run", "seed_sample")])
+def test_a_home_that_is_a_file_is_told_alike_by_every_command(roundsman, tmp_path, words):
+    (tmp_path / "file").write_text("")
+    said = roundsman("--home", str(tmp_path / "file"), *words)
+    assert said.code == 2
+    assert f"folder '{tmp_path}/file' could not be made" in said.err
+    assert "set ROUNDSMAN_HOME" in said.err
+
+
+def test_usage_shows_arguments_as_they_are_typed(roundsman):
+    for words in (("run",), ("show",), ("artifacts", "path"), ("import", "mail")):
+        usage = roundsman(*words, "--help").out.splitlines()[0]
+        assert not set("{}") & set(usage)
+        assert "[[" not in usage
+
+
+def test_bare_words_print_help(roundsman):
+    said = roundsman()
+    assert "Commands:" in said.out + said.err
+
+
+def test_names_and_ids_are_offered_to_the_shell(past):
+    from roundsman.cli.completion import names_to_run, runs_to_name
+
+    run_id = past.run()
+    assert "warehouse_health" in names_to_run("ware")
+    assert names_to_run("nosuch") == []
+    assert runs_to_name(run_id[:3]) == [(run_id[:8], "warehouse_health success")]
+    assert runs_to_name("zz") == []
+
+
+def test_an_unknown_name_is_not_explained_and_nothing_is_started(roundsman, home):
+    said = roundsman("run", "nosuch", "--explain", "--json")
+    assert said.code == 2
+    assert "Invalid agent_type: 'nosuch'" in said.document["error"]
+    assert not home.exists()

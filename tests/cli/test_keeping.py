@@ -96,3 +96,9 @@ def test_what_a_run_carried_is_erased_and_the_ledger_stays_whole(roundsman, past
 def test_an_open_run_is_not_erased(roundsman, past):
     said = roundsman("erase", "0123456789", "--reason", "x")
     assert said.code == 2
+
+
+def test_files_of_an_unknown_agent_list_the_known_ones(roundsman, shelf):
+    said = roundsman("artifacts", "list", "nosuch")
+    assert said.code == 2
+    assert "warehouse_health" in said.err

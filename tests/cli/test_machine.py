@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from roundsman.cli.doctor import look_here
+from roundsman.cli.doctor import look_at_systems, look_here
 from roundsman.settings import Settings, get_settings
 
 
@@ -133,3 +133,32 @@ def test_doctor_as_json_is_one_document(roundsman, home):
 def test_a_home_without_a_right_to_write_is_a_problem(tmp_path):
     (tmp_path / "home").mkdir(mode=0o500)
     assert checks(Settings(home=tmp_path / "home"))["home"] == "problem"
+
+
+def test_systems_that_are_a_folder_are_said_to_be_one(home):
+    (home / "systems.yaml").mkdir(parents=True)
+    check = next(check for check in look_here(get_settings()) if check.name == "systems")
+    assert check.state == "problem"
+    assert "is a folder" in check.said
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("content", "said", "remedy"),
+    [
+        ("", "declares no system", "docs/guides/connect.md"),
+        ("search: [\n", "systems.yaml' in line 2", "correct the YAML"),
+    ],
+)
+def test_what_is_wrong_with_the_systems_is_said_once_and_with_its_remedy(
+    home, prefect_server, monkeypatch, content, said, remedy
+):
+    home.mkdir()
+    (home / "systems.yaml").write_text(content)
+    monkeypatch.setenv("ROUNDSMAN_PREFECT_API_URL", prefect_server.url)
+    get_settings.cache_clear()
+    found = [*look_here(get_settings()), *look_at_systems(get_settings())]
+    about = [check for check in found if check.name == "systems"]
+    assert [check.state for check in about] == ["problem"]
+    assert said in about[0].said
+    assert remedy in about[0].remedy

@@ -149,3 +149,69 @@ def test_retry_of_a_working_run_is_refused(roundsman, past):
     said = roundsman("retry", past.run("running"))
     assert said.code == 2
     assert "still running" in said.err
+
+
+def test_too_short_an_id_is_told_how_long_it_must_be(roundsman, past):
+    said = roundsman("show", past.run()[:4])
+    assert said.code == 2
+    assert "at least 6 characters" in said.err
+
+
+def test_history_of_an_unknown_agent_lists_the_known_ones(roundsman, past):
+    past.run()
+    said = roundsman("history", "--agent", "nosuch")
+    assert said.code == 2
+    assert "warehouse_health" in said.err
+    assert roundsman("history", "--agent", "seed_sample").code == 0
+
+
+def test_a_long_sentence_in_the_history_ends_with_an_ellipsis(roundsman, past):
+    past.run(objective="word " * 60)
+    lines = roundsman("history").out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("…")
+
+
+def test_watch_as_json_is_the_document_that_run_prints(roundsman, past):
+    run_id = past.run("failed", error={"type": "X", "message": "gone"})
+    said = roundsman("watch", run_id, "--json")
+    assert said.code == 1
+    assert said.document["run_id"] == run_id
+    assert said.document["error"]["message"] == "gone"
+
+
+def test_show_counts_retries_and_not_first_tries(roundsman, past):
+    lines = roundsman("show", past.run(), "--no-events").out.splitlines()
+    header, line = (words for words in lines if "STEP" in words or " 0.25 " in words)
+    assert header.split() == ["STEP", "STATUS", "CALLS", "SECONDS", "RETRIES", "SAID"]
+    assert line.split() == ["query_es_daily", "success", "1", "0.25", "0", "-"]
+
+
+def test_a_skipped_step_was_neither_called_nor_retried(roundsman, past):
+    from roundsman.store import runs
+    from roundsman.store.records import StepSkip
+
+    run_id = past.run("running")
+    skip = StepSkip(index=1, name="write_search", reason="dry_run")
+    runs.skip_step(past.ledger, past.org, run_id, 1, skip)
+    line = next(words for words in roundsman("show", run_id).out.splitlines() if "write_" in words)
+    assert line.split()[:5] == ["write_search", "skipped", "-", "-", "-"]
+
+
+def test_a_run_that_never_began_has_no_page_to_offer(past, capsys):
+    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.summary import print_ended
+    from roundsman.settings import Settings
+
+    memory = open_memory()
+    settings = Settings(home=memory.settings.home, prefect_api_url="http://127.0.0.1:9/api")
+    print_ended(memory.run(past.run("queued")), [], settings)
+    assert "127.0.0.1:9" not in capsys.readouterr().out
+    print_ended(memory.run(past.run()), [], settings)
+    assert "127.0.0.1:9/runs" in capsys.readouterr().out
+
+
+def test_one_step_is_not_many():
+    from roundsman.cli.present import count
+
+    assert [count(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]

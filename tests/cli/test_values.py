@@ -76,3 +76,25 @@ def test_a_stretch_of_time_is_read(typed, hours):
 def test_anything_else_is_no_stretch_of_time(typed):
     with pytest.raises(Mistake):
         read_hours(typed)
+
+
+def test_the_remedy_for_a_malformed_pair_repeats_what_was_typed():
+    with pytest.raises(Mistake, match="write --param mails=7"):
+        read_parameters(["mails"], None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-p", "days"),
+        ("--params-file", "/nowhere/params.yaml"),
+        ("--fail-on", "nosuch"),
+    ],
+)
+def test_what_cannot_even_be_asked_for_is_refused_with_an_audit_row(roundsman, words):
+    said = roundsman("run", "warehouse_health", *words, "--json")
+    assert said.code == 2
+    assert said.document["status"] == "refused"
+    row = roundsman("show", said.document["run_id"], "--json").document
+    assert (row["agent_type"], row["status"]) == ("warehouse_health", "refused")
+    assert words[1] in row["error"]["message"]

@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 
 from blocks.dataset import DatasetBlock
+from flows.operations.explain import explain
 from flows.operations.import_mail import Params as ImportParams
 from flows.operations.import_mail import import_mail
 from flows.operations.probe_systems import Params as ProbeParams
 from flows.operations.probe_systems import probe_systems
 from flows.operations.seed_sample import Params as SeedParams
 from flows.operations.seed_sample import seed_sample
-from roundsman.errors import Mistake
+from roundsman.agent import spec_of
+from roundsman.attempt import check
+from roundsman.errors import Denied, Mistake
 from roundsman.rules.windows import Span
 from roundsman.settings import get_settings
-from tasks.mail_files import mails_in, open_dataset
+from tasks.mail_files import ensure_dataset, mails_in, open_dataset
 
 TWINS = """\
 search:
@@ -117,11 +120,24 @@ def test_a_dry_run_counts_and_writes_nothing(home, corpus):
     assert not (home / "search.db").exists()
 
 
-def test_an_import_into_a_system_that_is_no_sandbox_is_denied(home, corpus):
-    from roundsman.errors import Denied
-
+def test_a_task_too_denies_what_is_no_sandbox(home):
     with pytest.raises(Denied, match="sandbox"):
-        run_import(corpus, search="far")
+        ensure_dataset(open_dataset("search", "far"), "emails-2026.01")
+
+
+@pytest.mark.parametrize("operation", [import_mail, seed_sample])
+def test_what_is_no_sandbox_is_refused_before_a_run_begins(home, corpus, operation):
+    spec = spec_of(operation)
+    more = {"paths": [str(corpus)]} if operation is import_mail else {}
+    with pytest.raises(Mistake, match="search 'far' is not marked as a sandbox"):
+        check(spec, {"search": "far", "dry_run": False, **more}, {})
+    check(spec, {"search": "far", "dry_run": True, **more}, {})
+
+
+def test_wrong_parameters_are_not_explained(home):
+    wrong = {"name": "warehouse_health", "given": {"nosuch": 1}}
+    with pytest.raises(Mistake, match="unknown parameter 'nosuch'"):
+        check(spec_of(explain), wrong, {})
 
 
 def test_an_import_into_an_unknown_system_names_the_known_ones(home, corpus):

@@ -85,6 +85,59 @@ def test_balanced_differences_are_seen_by_keys_and_changes_by_fingerprints(
     assert summed.issues["differing_keys"]["severity"] == "low"
 
 
+@pytest.mark.parametrize("strength", ["count", "keys", "fingerprint"])
+def test_how_many_keys_are_named_changes_no_verdict(twins: Platform, strength: str) -> None:
+    mails = twins.mails()
+    gone = set(on_day(mails, twins.now - timedelta(days=1))[20:50])
+    shift = timedelta(hours=6)
+    moved = [
+        row | {"received_at": row["received_at"] + shift, "message_id": f"x{i}", "fingerprint": i}
+        if row["message_id"] in gone
+        else row
+        for i, row in enumerate(mails)
+    ]
+    twins.fill(mails, moved)
+    for keys_max in (1, 1_000):
+        left = twins.look(strength=strength, keys_max=keys_max, **PRINTS)
+        assert (left.row.verdict, left.artifacts["parity"]["status"]) == ("degraded", "degraded")
+
+
+@pytest.mark.parametrize("strength", ["keys", "fingerprint"])
+def test_rows_that_lost_their_fingerprints_are_changed(twins: Platform, strength: str) -> None:
+    mails = twins.mails()
+    bare = on_day(mails, twins.now - timedelta(days=1))[:40]
+    lost = [row | {"fingerprint": None} if row["message_id"] in bare else row for row in mails]
+    for search, warehouse in ((mails, lost), (lost, mails)):
+        twins.fill(search, warehouse)
+        left = twins.look(strength=strength, **PRINTS)
+        assert sorted(left.keys("changed")) == sorted(bare)
+        assert left.row.verdict == "degraded"
+
+
+def test_fingerprints_of_one_side_alone_are_not_compared(twins: Platform) -> None:
+    mails = twins.mails()
+    twins.fill(mails, mails)
+    left = twins.look(strength="keys", search_fingerprint_field="fingerprint")
+    assert (left.row.verdict, left.keys("changed")) == ("healthy", [])
+
+
+def test_a_bucket_that_no_listed_key_explains_is_never_ok(twins: Platform) -> None:
+    mails = twins.mails()
+    key = on_day(mails, twins.now - timedelta(days=1))[7]
+    nameless = [row | {"message_id": ""} if row["message_id"] == key else row for row in mails]
+    changed = [
+        row | {"fingerprint": row["fingerprint"] + 1} if row["message_id"] == "" else row
+        for row in nameless
+    ]
+    twins.fill(nameless, changed)
+    left = twins.look(strength="fingerprint", **PRINTS)
+    parity = left.artifacts["parity"]
+    assert (left.row.verdict, parity["status"]) == ("unknown", "unknown")
+    assert [reason["signal"] for reason in parity["reasons"]] == ["look_incomplete"]
+    assert parity["keys"]["buckets_unexplained"] == 1
+    assert left.issues["unexplained"]["severity"] == "medium"
+
+
 def test_old_rows_are_stale_though_the_counts_agree(platform: Platform) -> None:
     mails = platform.mails(newest_minutes_ago=180)
     platform.fill(mails, mails)

@@ -100,7 +100,7 @@ def test_a_window_too_large_to_list_is_refused_before_it_is_read(twins: Platform
     ("given", "said"),
     [
         ({"strength": "fingerprint"}, "needs search_fingerprint_field"),
-        ({"days": 0}, "greater than or equal to 1"),
+        ({"days": 0}, "at least 1"),
         ({"time_zone": "Mars/Olympus"}, "is no time zone"),
         ({"dais": 3}, "unknown parameter 'dais'"),
         ({"warehouse": "prod"}, "there is no warehouse named 'prod'"),

@@ -16,8 +16,6 @@ import httpx
 from tests.kills.cases import Case
 from tests.kills.scene import PROCESS_SECONDS, Scene, Told
 
-POOL = "kills"
-
 
 def play(scene: Scene, case: Case, home: Path) -> list[str]:
     """Let one process die as the case says; return what is not as it must be."""
@@ -49,8 +47,10 @@ def _migrate(scene: Scene, case: Case, home: Path) -> None:
 
 
 def _work(scene: Scene, case: Case, home: Path) -> None:
-    deployment = _deploy(scene)
-    worker = _worker(scene, case, home)
+    # A pool of its own: cases are played side by side, and a worker takes whatever its pool has.
+    pool = f"kills-{uuid.uuid4().hex[:8]}"
+    deployment = _deploy(scene, pool)
+    worker = _worker(scene, case, home, pool)
     try:
         run = _create_run(scene, deployment, home)
         if case.script == "worker-too":
@@ -63,13 +63,13 @@ def _work(scene: Scene, case: Case, home: Path) -> None:
         worker.wait()
 
 
-def _worker(scene: Scene, case: Case, home: Path) -> subprocess.Popen[bytes]:
+def _worker(scene: Scene, case: Case, home: Path, pool: str) -> subprocess.Popen[bytes]:
     variables = scene.variables(home, case.kill) | {
         "PREFECT_API_URL": scene.prefect_url,
         "PREFECT_HOME": str(home / "worker"),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL]
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", pool]
     log = (home / "worker.log").open("wb")
     return subprocess.Popen(
         [*command, "--type", "process"],
@@ -81,17 +81,17 @@ def _worker(scene: Scene, case: Case, home: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _deploy(scene: Scene) -> str:
+def _deploy(scene: Scene, pool: str) -> str:
     with httpx.Client(base_url=scene.prefect_url, timeout=30) as api:
-        api.post("/work_pools/", json={"name": POOL, "type": "process"})
+        api.post("/work_pools/", json={"name": pool, "type": "process"})
         flow = api.post("/flows/", json={"name": "trace_leaver"}).json()["id"]
         made = api.post(
             "/deployments/",
             json={
-                "name": "here",
+                "name": pool,
                 "flow_id": flow,
                 "entrypoint": "flows.trace_leaver:trace_leaver",
-                "work_pool_name": POOL,
+                "work_pool_name": pool,
                 "path": str(scene.copy),
             },
         )

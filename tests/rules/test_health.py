@@ -108,6 +108,15 @@ def test_a_side_that_was_not_read_makes_the_whole_unknown(of_dbt: str) -> None:
     assert {kind for kind, _ in told(found)} <= {"gap", "dbt"}
 
 
+@pytest.mark.parametrize(
+    ("of_freshness", "verdict"), [("ok", "unknown"), ("stale", "degraded"), ("unknown", "unknown")]
+)
+def test_what_was_not_seen_is_never_healthy(of_freshness: str, verdict: str) -> None:
+    gap = Gap(step="query_es_daily", error_type="Refused", said="no blemishes for you")
+    found = summarize(freshness=freshness(of_freshness), gaps=(gap,))
+    assert found.status == verdict
+
+
 def test_without_a_dbt_project_there_are_two_checks() -> None:
     found = summarize(dbt=None)
     assert (found.status, found.checks_passed, found.total_checks) == ("healthy", 2, 2)
@@ -159,6 +168,12 @@ def test_what_a_limit_cut_off_is_said() -> None:
     found = summarize(parity=parity("degraded"), keys=keys("missing", 500, named=100))
     assert ("cut", "low") in told(found)
     assert "100 differing keys are named" in found.issues[-1].message
+
+
+def test_minutes_that_differ_though_none_of_their_keys_does_are_told() -> None:
+    found = summarize(keys=KeyDifferences(buckets_unexplained=3))
+    assert told(found) == [("unexplained", "medium")]
+    assert "3 buckets differ, but none of the keys" in found.issues[0].message
 
 
 def test_volume_and_schema_only_inform() -> None:

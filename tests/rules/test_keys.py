@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundsman.rules.keys import KeyDifferences, compare_keys, join_keys
+from roundsman.rules.keys import KeyDifferences, add_unnamed, compare_keys, join_keys
+from roundsman.rules.narrowing import Difference
 from roundsman.rules.windows import Listing, Row
 
 DAY = datetime(2026, 11, 16, tzinfo=UTC)
@@ -33,7 +34,8 @@ def kinds(found: KeyDifferences) -> dict[str, str]:
         ([row("a")], [], "missing"),
         ([], [row("a")], "extra"),
         ([row("a", fingerprint=1)], [row("a", fingerprint=2)], "changed"),
-        ([row("a", fingerprint=1)], [row("a")], None),
+        ([row("a", fingerprint=1)], [row("a")], "changed"),
+        ([row("a")], [row("a", fingerprint=1)], "changed"),
         ([row("a", 0)], [row("a", 0.9)], None),
         ([row("a", 0)], [row("a", 1)], "changed"),
         ([row("a"), row("a")], [row("a")], "duplicate"),
@@ -81,9 +83,50 @@ def test_a_row_that_moved_from_one_part_to_another_is_changed() -> None:
 
 def test_joined_parts_name_at_most_as_many_keys_as_were_asked_for() -> None:
     parts = [compare_keys(listing(row(f"{i}", i)), listing()) for i in range(5)]
-    joined = join_keys(parts, 3, left_out=7)
+    joined = join_keys(parts, 3)
     assert [item.key for item in joined.listed] == ["0", "1", "2"]
-    assert (joined.total, joined.rows_read, joined.buckets_left_out) == (5, 5, 7)
+    assert (joined.total, joined.rows_read) == (5, 5)
+
+
+def test_a_key_that_is_missing_in_two_parts_is_one_key_and_two_rows() -> None:
+    parts = [compare_keys(listing(row("a", at)), listing()) for at in (0, 90_000)]
+    joined = join_keys(parts, 10)
+    assert (joined.found["missing"], len(joined.listed)) == (1, 1)
+    assert joined.by_date == {DAY.date(): 1, DAY.date() + timedelta(days=1): 1}
+
+
+@pytest.mark.parametrize("most", [0, 3, 100])
+def test_days_are_counted_before_any_limit_names_fewer(most: int) -> None:
+    rows = [row(f"{day}-{i}", day * 86_400 + i) for day in range(2) for i in range(9)]
+    found = compare_keys(listing(*rows), listing(), "Europe/Berlin", most)
+    joined = join_keys([found], 1, "Europe/Berlin")
+    assert len(joined.listed) <= 1
+    assert joined.by_date == {DAY.date(): 9, DAY.date() + timedelta(days=1): 9}
+
+
+def test_a_row_that_moved_to_another_day_differs_on_its_own_day_only() -> None:
+    parts = [
+        compare_keys(listing(row("a", 0)), listing()),
+        compare_keys(listing(), listing(row("a", 86_400))),
+    ]
+    joined = join_keys(parts, 10)
+    assert joined.by_date == {DAY.date(): 1}
+
+
+def test_a_duplicate_is_no_difference_of_a_day_but_explains_its_minute() -> None:
+    found = compare_keys(listing(row("a", 61), row("a", 62)), listing(row("a", 130)))
+    assert found.by_date == {}
+    assert found.minutes == {DAY + timedelta(minutes=1), DAY + timedelta(minutes=2)}
+
+
+def test_buckets_whose_rows_are_not_named_weigh_as_many_rows_as_are_certain() -> None:
+    minute = timedelta(minutes=1)
+    left_out = [Difference(DAY, 9, 2), Difference(DAY + minute, 0, 3)]
+    dark = [Difference(DAY + 2 * minute, 5, 5, balanced=True)]
+    found = add_unnamed(compare_keys(listing(row("a")), listing()), left_out, dark, "UTC")
+    # Three of the seven may only have moved to where the three are.
+    assert found.by_date == {DAY.date(): 1 + 7 + 1}
+    assert (found.buckets_left_out, found.buckets_unexplained) == (2, 1)
 
 
 keys = st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 3))

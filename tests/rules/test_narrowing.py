@@ -14,6 +14,7 @@ from roundsman.rules.narrowing import (
     choose_listed,
     chunk_days,
     compare_buckets,
+    find_unexplained,
     listing_batches,
     narrow,
 )
@@ -42,8 +43,28 @@ def test_buckets_differ_by_count_or_by_the_sum_of_fingerprints() -> None:
     ]
 
 
+def test_a_bucket_that_lost_its_fingerprints_on_one_side_differs() -> None:
+    differences = [Difference(DAY, 5, 5, balanced=True)]
+    assert compare_buckets([bucket(0, 5)], [bucket(0, 5, 1)]) == differences
+    assert compare_buckets([bucket(0, 5, 1)], [bucket(0, 5)]) == differences
+
+
 def test_without_fingerprints_equal_counts_are_equal() -> None:
-    assert compare_buckets([bucket(0, 5)], [bucket(0, 5, 1)]) == []
+    # A sum of nothing is none in SQL and zero in Elasticsearch.
+    assert compare_buckets([bucket(0, 5)], [bucket(0, 5, 0)]) == []
+    assert compare_buckets([bucket(0, 5)], [bucket(0, 5)]) == []
+
+
+def test_a_differing_bucket_in_which_nothing_was_found_is_unexplained() -> None:
+    found = [Difference(DAY + i * HOUR, 5, 5, balanced=i != 2) for i in range(4)]
+    inside = [Span(DAY + 30 * MINUTE, DAY + 31 * MINUTE), Span(DAY + 4 * HOUR, DAY + 5 * HOUR)]
+    assert find_unexplained(found, "hour", "UTC", inside) == [found[1], found[3]]
+
+
+def test_a_day_that_begins_within_an_hour_is_explained_by_that_hour() -> None:
+    day = Difference(DAY - 330 * MINUTE, 5, 4)
+    hour = Span(DAY - 6 * HOUR, DAY - 5 * HOUR)
+    assert find_unexplained([day], "day", "Asia/Kolkata", [hour]) == []
 
 
 counts = st.dictionaries(st.integers(0, 71), st.integers(1, 9))
@@ -55,23 +76,24 @@ def test_narrowing_looks_at_every_differing_hour_and_at_nothing_else(
 ) -> None:
     search = [bucket(hour, count) for hour, count in ours.items()]
     warehouse = [bucket(hour, count) for hour, count in theirs.items()]
-    spans, left_out = narrow(compare_buckets(search, warehouse), "hour", window(), 1_000)
+    spans, _, left_out = narrow(compare_buckets(search, warehouse), "hour", window(), 1_000)
     seen = {hour for hour in range(72) if any(s.start <= DAY + hour * HOUR < s.end for s in spans)}
     assert seen == {hour for hour in range(72) if ours.get(hour, 0) != theirs.get(hour, 0)}
-    assert left_out == 0
+    assert left_out == []
 
 
 def test_spans_stay_inside_the_window() -> None:
     cut = window(DAY + 90 * MINUTE, DAY + 150 * MINUTE)
-    spans, _ = narrow([Difference(DAY, 9, 8)], "day", cut, 10)
+    spans, _, _ = narrow([Difference(DAY, 9, 8)], "day", cut, 10)
     assert spans == [cut.span]
 
 
 def test_where_not_all_fit_the_smallest_buckets_come_first_and_the_rest_is_counted() -> None:
     found = [Difference(DAY + i * HOUR, 100 - i, 0) for i in range(10)]
-    spans, left_out = narrow(found, "hour", window(), 3)
+    spans, chosen, left_out = narrow(found, "hour", window(), 3)
     assert spans == [Span(DAY + 7 * HOUR, DAY + 10 * HOUR)]
-    assert left_out == 7
+    assert sorted(chosen + left_out) == found
+    assert len(left_out) == 7
 
 
 def test_listing_stops_once_enough_keys_are_certain() -> None:

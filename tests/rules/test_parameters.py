@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, get_args
+
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import core_schema
 
 from roundsman.errors import Mistake
-from roundsman.rules.parameters import given, merge, read_params
+from roundsman.rules.parameters import WORDS, given, merge, read_params
 
 
 class Window(BaseModel, extra="forbid"):
@@ -73,3 +76,39 @@ def test_a_value_is_never_repeated_in_the_sentence() -> None:
 def test_what_is_no_object_is_a_mistake(wrong: object) -> None:
     with pytest.raises(Mistake, match="not an object"):
         read_params(Params, wrong, {})
+
+
+class Bounds(BaseModel, extra="forbid"):
+    days: int = Field(default=7, ge=1, le=90, description="Whole days that are looked at")
+    level: Literal["day", "hour"] = "day"
+    zone: Annotated[str, AfterValidator(lambda _: _refuse())] = "UTC"
+
+
+def _refuse() -> str:
+    raise ValueError("no such zone")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"days": "x"}, "parameter 'days' must be a whole number"),
+        ({"days": 0}, "parameter 'days' must be at least 1"),
+        ({"days": 91}, "parameter 'days' must be at most 90"),
+        ({"level": "week"}, "parameter 'level' must be one of 'day' or 'hour'"),
+        ({"zone": "x"}, "parameter 'zone': no such zone"),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(Mistake) as caught:
+        read_params(Bounds, wrong, {})
+    assert caught.value.said == said
+
+
+def test_the_remedy_says_what_the_parameter_is_for() -> None:
+    with pytest.raises(Mistake) as caught:
+        read_params(Bounds, {"days": "x"}, {})
+    assert caught.value.remedy == "days is: Whole days that are looked at (default 7)"
+
+
+def test_every_kind_that_has_words_is_one_of_pydantics() -> None:
+    assert set(WORDS) <= set(get_args(core_schema.ErrorType))

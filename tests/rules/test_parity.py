@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundsman.rules.keys import KeyDifferences, compare_keys
+from roundsman.rules.keys import KeyDifferences, compare_keys, join_keys
 from roundsman.rules.parity import (
     Counts,
     ParityVerdict,
@@ -174,6 +174,14 @@ def test_balanced_differences_that_keys_show_make_a_day_bad() -> None:
     assert verdict.status == "degraded"
     assert verdict.daily_breakdown[0].differing_keys == 20
     assert verdict.difference == 0
+
+
+@pytest.mark.parametrize("keys_max", [1, 1_000])
+def test_how_many_keys_are_named_changes_no_verdict(keys_max: int) -> None:
+    keys = join_keys([keys_apart(10)], keys_max)
+    verdict = judge(buckets(200, 200, 200), buckets(200, 200, 200), keys=keys)
+    assert verdict.status == "degraded"
+    assert [day.differing_keys for day in verdict.daily_breakdown] == [20, 0, 0]
 
 
 def test_a_few_differing_keys_are_tolerated() -> None:

@@ -59,6 +59,22 @@ def _forget() -> Iterator[None]:
         ("token eyJhbGciOiJI.eyJzdWIiOiIx.{s}", "token ***"),
         ("ghp_abcdefghijklmnopqrst0123 pushed", "*** pushed"),
         ("AKIAABCDEFGHIJKLMNOP used", "*** used"),
+        ("postgresql://ann:123/4x@db/x", "postgresql://ann:***@db/x"),
+        ("postgresql://ann.lee:123?4x@db/x", "postgresql://ann.lee:***@db/x"),
+        ("http://u:12#4@h", "http://u:***@h"),
+        ("http://u:p'w@h/", "http://u:***@h/"),
+        ('["http://u:p\'w@h/","a@b.org"]', '["http://u:***@h/","a@b.org"]'),
+        ("https://ghtoken1234@github.com/x", "https://***@github.com/x"),
+        ("https://token@host", "https://***@host"),
+        ("PGPASSWORD=hunter", "PGPASSWORD=***"),
+        ("pass=hunter", "pass=***"),
+        ("DB_PASS='hunter two'", "DB_PASS='***'"),
+        ("dbt --password hunter run", "dbt --password *** run"),
+        ("x --db-api-key 'a b' y", "x --db-api-key '***' y"),
+        ("X-API-Key: hunterhunter", "X-API-Key: ***"),
+        ("SecretAccessKey: wJalrXUtnFEMI", "SecretAccessKey: ***"),
+        ("SecretAccessKey: hunterhunter", "SecretAccessKey: ***"),
+        ("sk_live_abcdefghijklmnop1234", "***"),
     ],
 )
 def test_secrets_of_known_shape_are_cut_out(text: str, clean: str) -> None:
@@ -84,6 +100,15 @@ def test_secrets_of_known_shape_are_cut_out(text: str, clean: str) -> None:
         "key_field=order_id time_field=at",
         "2026-11-21T02:29:43Z 15,000 of 15,100 rows",
         "the cookie jar",
+        "Done. PASS=12 WARN=0 ERROR=0 SKIP=0 TOTAL=12",
+        "set --password or ROUNDSMAN_TOKEN",
+        "use --token to sign in",
+        "api_key: required",
+        "ssh://git@github.com/x",
+        "tests pass: 14",
+        '{"url":"http://es:9200","mail":"ann@b.org"}',
+        "['http://es:9200', 'ann@b.org']",
+        "http://localhost:9200/x?q=a@b.org",
     ],
 )
 def test_ordinary_sentences_stay_as_they_are(text: str) -> None:
@@ -124,6 +149,9 @@ def test_nested_values_lose_secrets_by_their_key_and_keep_their_shape() -> None:
         ("private_key", True),
         ("refresh_token", True),
         ("database_dsn", True),
+        ("PGPASSWORD", True),
+        ("SecretAccessKey", True),
+        ("X-API-Key", True),
         ("key", False),
         ("key_field", False),
         ("tokens", False),
@@ -141,6 +169,32 @@ def test_registered_values_are_cut_out_in_every_spelling() -> None:
     for spelling in ("p@ss/w0rd", "p%40ss%2Fw0rd", encoded):
         assert redact_text(f"a {spelling} b") == "a *** b"
     assert redact({"p@ss/w0rd": ["x p@ss/w0rd"]}) == {"***": ["x ***"]}
+
+
+def test_registered_values_are_cut_out_of_what_was_escaped() -> None:
+    secret = "pa\"ss\\w'örd"
+    register_secret(secret)
+    inner = json.dumps({"x": secret})
+    for said in (
+        repr(secret),
+        repr([secret, '"']),
+        ascii(secret),
+        repr(secret.encode()),
+        inner,
+        json.dumps({"x": secret}, ensure_ascii=False),
+        json.dumps({"body": inner}),
+    ):
+        assert "***" in redact_text(said)
+        assert "rd" not in redact_text(said)
+
+
+@pytest.mark.parametrize("secret", ["it's me", 'say "so"', "back\\slash", "größe", "tab\there"])
+@pytest.mark.parametrize("around", ["", "'", '"', "'\""])
+def test_registered_values_do_not_come_out_of_any_literal(secret: str, around: str) -> None:
+    register_secret(secret)
+    text = f"{around}{secret}{around}"
+    for said in (repr(text), ascii(text), repr(text.encode()), json.dumps(text)):
+        assert redact_text(said).count("***") == 1
 
 
 def test_the_longer_of_two_registered_values_goes_first() -> None:
@@ -190,6 +244,14 @@ def test_long_hostile_texts_take_no_long_time() -> None:
         "password=" * 10_000,
         '"' * 50_000 + "=",
         "a:" * 50_000,
+        "http://a:1/" * 10_000,
+        "://a:'b" * 10_000,
+        "http://a:" + "'b" * 40_000,
+        "--" * 40_000,
+        "-a-" * 30_000,
+        "--password " * 10_000,
+        "http://" + "a" * 80_000,
+        "password" + " " * 80_000,
     ):
         start = time.perf_counter()
         redact_text(text)

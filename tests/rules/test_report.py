@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roundsman.rules.freshness import judge_freshness
-from roundsman.rules.health import Findings, summarize_health
+from roundsman.rules.health import Findings, SideFindings, summarize_health
 from roundsman.rules.keys import KeyDifference, KeyDifferences
 from roundsman.rules.narrowing import Difference
 from roundsman.rules.parity import Counts, Tolerance, judge_parity
@@ -94,6 +94,26 @@ def test_a_long_list_of_minutes_is_cut_and_says_so() -> None:
         Difference(DAY + timedelta(minutes=i), 1, 0) for i in range(BUCKETS_PRINTED_MAX + 7)
     )
     assert "7 more are in the JSON." in render_markdown(report(buckets=many))
+
+
+def test_it_is_told_where_duplicates_were_not_looked_for_as_a_whole() -> None:
+    found = report().found
+    sides = (
+        SideFindings(side="search", without_time=0),
+        SideFindings(side="warehouse", without_time=0, duplicate_keys=0),
+    )
+    text = render_markdown(report(found=found.model_copy(update={"sides": sides})))
+    assert (
+        "- Duplicate keys: not looked for in the search as a whole, only among rows that were "
+        "listed\n"
+    ) in text
+    both = found.model_copy(update={"sides": sides[1:]})
+    assert "Duplicate keys" not in render_markdown(report(found=both))
+
+
+def test_what_sums_of_fingerprints_cannot_see_is_told() -> None:
+    text = render_markdown(report(strength="fingerprint"))
+    assert "unless they cancel out, so that both count and sum of a bucket agree" in text
 
 
 def test_the_estimate_before_a_listing_is_told() -> None:

@@ -283,6 +283,22 @@ def test_time_spent_by_dead_attempts_is_counted_to_their_last_sign_of_life(
     change(
         ledger,
         f"UPDATE run_leases SET opened_at = '{opened}', seen_at = '2026-01-01T00:00:12.500000Z'",
+        f"UPDATE events SET at = '{opened}'",
     )
     runs.open_attempt(ledger, ORG, run_id, opening(), runs.this_holder())
     assert runs.active_ms(ledger, ORG, run_id) == 12_500
+
+
+def test_the_newest_event_of_a_dead_attempt_is_a_sign_of_life_too(ledger: Ledger) -> None:
+    run_id = begin(ledger)
+    step(ledger, run_id, 0)
+    change(
+        ledger,
+        "UPDATE run_leases SET opened_at = '2026-01-01T00:00:00.000000Z',"
+        " seen_at = '2026-01-01T00:00:00.000000Z'",
+        "UPDATE events SET at = '2026-01-01T00:00:03.500000Z' WHERE kind = 'step_finished'",
+        "UPDATE events SET at = '2026-01-01T00:00:00.000000Z' WHERE kind <> 'step_finished'",
+    )
+    runs.request_cancel(ledger, ORG, run_id, "ada")
+    runs.open_attempt(ledger, ORG, run_id, opening(), runs.this_holder())
+    assert runs.active_ms(ledger, ORG, run_id) == 3_500

@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,8 +14,10 @@ from roundsman.errors import Fenced
 from roundsman.store import Ledger, open_ledger, runs
 from roundsman.store.events import read_events
 from roundsman.store.holders import holder_of, is_dead, process_started, this_holder, this_host
+from roundsman.store.leases import RUN_LEASE_SECONDS
 from roundsman.store.records import Closing, Holder, Note, StepBegin
 from roundsman.store.sweep import sweep
+from roundsman.store.tables import instant_text
 from tests.store.words import (
     ORG,
     Home,
@@ -30,6 +33,9 @@ from tests.store.words import (
 )
 
 PAST = "2026-01-01T00:00:00.000000Z"
+EXPIRED = f"UPDATE run_leases SET expires_at = '{PAST}'"
+# As if the holder, which is this very process, were on another machine.
+AWAY = "UPDATE run_leases SET host = 'another-machine/boot/1'"
 ELSEWHERE = Holder("another-machine/boot/1", 4711, "99")
 
 
@@ -44,7 +50,7 @@ def test_an_expired_lease_of_another_machine_is_closed_as_crashed(ledger: Ledger
     runs.open_attempt(ledger, ORG, run_id, opening(), ELSEWHERE)
     runs.begin_step(ledger, ORG, run_id, 1, StepBegin(index=0, name="query"))
     assert sweep(ledger) == []
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED)
     (swept,) = sweep(ledger)
     assert (swept.run_id, swept.attempt, swept.last_step) == (run_id, 1, "query")
     row = runs.get_run(ledger, ORG, run_id)
@@ -57,7 +63,7 @@ def test_an_expired_lease_of_another_machine_is_closed_as_crashed(ledger: Ledger
 
 def test_a_run_that_was_declared_dead_and_wakes_up_can_write_nothing(ledger: Ledger) -> None:
     run_id = begin(ledger)
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED, AWAY)
     assert len(sweep(ledger)) == 1
     for write in (
         lambda: runs.renew(ledger, ORG, run_id, 1),
@@ -95,7 +101,7 @@ def test_a_killed_process_is_seen_at_once_long_before_its_lease_ends(
 
 def test_whoever_opens_the_ledger_sweeps(ledger: Ledger, open_home: Callable[[], Ledger]) -> None:
     run_id = begin(ledger)
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED, AWAY)
     assert runs.get_run(open_home(), ORG, run_id).status == "crashed"
 
 
@@ -115,7 +121,7 @@ def test_a_queued_run_is_swept_when_its_child_died_and_left_when_it_waits_for_a_
     runs.queue_run(ledger, ORG, waiting, ask(), None)
     assert [(swept.run_id, swept.attempt) for swept in sweep(ledger)] == [(dead, 0)]
     assert "died before its first step" in runs.get_run(ledger, ORG, dead).error_message
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED)
     assert sweep(ledger) == []
     assert runs.get_run(ledger, ORG, waiting).status == "queued"
 
@@ -123,13 +129,13 @@ def test_a_queued_run_is_swept_when_its_child_died_and_left_when_it_waits_for_a_
 def test_a_queued_run_whose_child_lives_may_wait_as_long_as_it_must(ledger: Ledger) -> None:
     queue(ledger)
     away = queue(ledger, holder=ELSEWHERE)
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED)
     assert [swept.run_id for swept in sweep(ledger)] == [away]
 
 
 def test_two_sweepers_at_once_close_a_run_once(ledger: Ledger) -> None:
     made = [begin(ledger) for _ in range(10)]
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED, AWAY)
     other = open_ledger(
         ledger.url.render_as_string(hide_password=False), ledger.key_path, sweep=False
     )
@@ -144,16 +150,38 @@ def test_the_last_step_is_the_one_that_was_running(ledger: Ledger) -> None:
     run_id = begin(ledger)
     runs.begin_step(ledger, ORG, run_id, 1, StepBegin(index=0, name="slow"))
     step(ledger, run_id, 1)
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED, AWAY)
     assert sweep(ledger)[0].last_step == "slow"
 
 
 def test_a_run_renewed_just_in_time_is_spared(ledger: Ledger) -> None:
     run_id = begin(ledger)
-    change(ledger, f"UPDATE run_leases SET expires_at = '{PAST}'")
+    change(ledger, EXPIRED)
     runs.renew(ledger, ORG, run_id, 1)
     assert sweep(ledger) == []
     assert rows(ledger, "SELECT count(*) FROM run_leases WHERE closed")[0][0] == 0
+
+
+def test_no_process_sweeps_its_own_run(ledger: Ledger) -> None:
+    run_id = begin(ledger)
+    change(ledger, EXPIRED)
+    assert sweep(ledger) == []
+    runs.renew(ledger, ORG, run_id, 1)
+
+
+def test_a_process_that_is_seen_to_live_is_called_hung_only_one_lease_later(
+    ledger: Ledger,
+) -> None:
+    other = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    try:
+        run_id = str(uuid.uuid4())
+        runs.open_attempt(ledger, ORG, run_id, opening(), holder_of(other.pid))
+        for late, swept in ((RUN_LEASE_SECONDS - 10, []), (RUN_LEASE_SECONDS + 1, [run_id])):
+            at = instant_text(datetime.now(UTC) - timedelta(seconds=late))
+            change(ledger, f"UPDATE run_leases SET expires_at = '{at}'")
+            assert [one.run_id for one in sweep(ledger)] == swept
+    finally:
+        other.communicate()
 
 
 def test_a_process_knows_itself_and_is_gone_when_it_ended() -> None:

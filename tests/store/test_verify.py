@@ -294,6 +294,23 @@ def test_an_erased_run_still_chains_and_the_erasure_is_told(written: Ledger) -> 
     assert any("9 erased payloads" in line for line in result.cannot_see)
 
 
+def test_the_proof_of_an_erasure_cannot_be_removed_unseen(written: Ledger) -> None:
+    run_id = rows(written, "SELECT run_id FROM events WHERE seq = 12")[0][0]
+    erase_run(written, ORG, run_id, "ada", "asked by the person")
+    change(written, "UPDATE events SET payload = NULL WHERE kind = 'run_erased'")
+    assert found(written) == (
+        "event 28 of org 'default': payload was removed; it told who erased run"
+        f" '{run_id}', and why"
+    )
+
+
+def test_a_run_may_be_erased_twice_and_both_proofs_stay(written: Ledger) -> None:
+    run_id = rows(written, "SELECT run_id FROM events WHERE seq = 12")[0][0]
+    assert erase_run(written, ORG, run_id, "ada", "once") == 9
+    assert erase_run(written, ORG, run_id, "bob", "again") == 0
+    assert verify(written, ORG).ok
+
+
 def test_a_payload_erased_in_secret_is_named(written: Ledger) -> None:
     change(written, "UPDATE events SET payload = NULL WHERE seq = 12")
     assert "event 12 of org 'default': payload was removed" in found(written)

@@ -78,6 +78,7 @@ def _create_audit_log() -> None:
         sa.Column("parent_run_id", sa.Text()),
         sa.Column("retry_of", sa.Text()),
         sa.Column("action_id", sa.Text()),
+        sa.Column("idempotency_key", sa.Text()),
         sa.Column("code_version", sa.Text(), nullable=False),
         sa.Column("systems", DOCUMENT, nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
@@ -93,6 +94,14 @@ def _create_audit_log() -> None:
     )
     op.create_index("agent_audit_log_by_start", "agent_audit_log", ["org_id", "started_at"])
     op.create_index("agent_audit_log_by_agent", "agent_audit_log", ["org_id", "agent_type", "id"])
+    op.create_index(
+        "agent_audit_log_by_key",
+        "agent_audit_log",
+        ["org_id", "idempotency_key"],
+        unique=True,
+        sqlite_where=sa.text("idempotency_key IS NOT NULL"),
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+    )
 
 
 def _create_steps() -> None:
