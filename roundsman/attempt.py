@@ -160,7 +160,7 @@ async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
         )
         return Ended("refused", str(error), error=error)
     ask = ask_of(spec, params, base)
-    run = _make_run(spec, where.run_id, ledger, params)
+    run = _make_run(ask, where.run_id, ledger, params)
     # From before it is open: a signal between the two would tear it.
     with _stopped_by_signals(run):
         try:
@@ -188,9 +188,19 @@ def _base(spec: Spec, where: Whereabouts) -> Ask:
     return base_ask(spec, **(facts | told))
 
 
-def _make_run(spec: Spec, run_id: str, ledger: Ledger, params: AgentParams) -> Run:
-    settings = get_settings()
-    who = Identity(run_id, settings.org_id, spec.card.name, spec.card.plan, params.dry_run)
+def _make_run(ask: Ask, run_id: str, ledger: Ledger, params: AgentParams) -> Run:
+    settings, by = get_settings(), ask.asked_by
+    who = Identity(
+        id=run_id,
+        org=settings.org_id,
+        agent=ask.agent_type,
+        plan=tuple(ask.plan),
+        dry_run=params.dry_run,
+        may_act=params.allow_actions,
+        round=ask.round,
+        asked_by=ask.user_email or by.name or by.kind,
+        action_id=ask.action_id,
+    )
     run = Run(who, ledger, ArtifactStore(settings.artifacts, settings.org_id))
     run.outer = current_or_none()
     return run

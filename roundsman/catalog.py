@@ -69,6 +69,7 @@ class Order(NamedTuple):
     user_email: str | None = None
     parent_run_id: str | None = None
     retry_of: str | None = None
+    action_id: str | None = None
     key: str | None = None
     # For tests and for agents that are not in the list; no door lets a user set it.
     entrypoint: str | None = None

@@ -200,6 +200,7 @@ def _asked(order: Mapping[str, Any], settings: Settings) -> Ask:
         user_email=order.get("user_email") or settings.user_email,
         parent_run_id=order.get("parent_run_id"),
         retry_of=order.get("retry_of"),
+        action_id=order.get("action_id"),
     )
 
 
@@ -267,7 +268,7 @@ async def _execute_here(place: Place, job: Job, client: Client) -> None:
 
 
 async def _leave_to_worker(place: Place, job: Job, client: Client) -> None:
-    known = {"round", "asked_by", "user_email", "parent_run_id", "retry_of"}
+    known = {"round", "asked_by", "user_email", "parent_run_id", "retry_of", "action_id"}
     told = job.ask.model_dump(mode="json", include=known, exclude_none=True)
     flow_run = await make_there(client, _making(place, job, told))
     if not await _queue(place, job, str(flow_run.id), None):

@@ -64,6 +64,10 @@ class Identity(NamedTuple):
     agent: str
     plan: tuple[str, ...]
     dry_run: bool
+    may_act: bool = False
+    round: str | None = None
+    asked_by: str = ""
+    action_id: str | None = None
 
 
 class Run:
@@ -75,6 +79,11 @@ class Run:
         self.agent = who.agent
         self.plan = who.plan
         self.dry_run = who.dry_run
+        self.may_act = who.may_act
+        self.round = who.round
+        self.asked_by = who.asked_by
+        # The approved permit that this run was started for, if any.
+        self.action_id = who.action_id
         self.ledger = ledger
         self.artifacts = artifacts
         self.attempt = 0

@@ -99,7 +99,8 @@ class Ledger:
 def open_ledger(
     url: str, key_path: Path, anchor_path: Path | None = None, sweep: bool = True
 ) -> Ledger:
-    """Open a ledger, migrate it if it is older than the code, and close runs that died.
+    """Open a ledger, migrate it if it is older than the code, close runs that died and requests
+    that nobody answered in time.
 
     Raises Mistake for a store newer than the code, a missing or foreign key, a bad address;
     Unready where the database does not answer.
@@ -113,9 +114,11 @@ def open_ledger(
         raise
     if sweep:
         # Late, because sweeping is written in terms of a ledger.
+        from roundsman.store.approvals import expire_due
         from roundsman.store.sweep import sweep as close_the_dead
 
         close_the_dead(ledger)
+        expire_due(ledger)
     return ledger
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
+from sqlalchemy import Connection
+
 from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
 from roundsman.store import audit
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
-from roundsman.store.events import chain_event
+from roundsman.store.events import chain_event, lock_head
+from roundsman.store.keyed import Change, enter, read_row
+from roundsman.store.keyed_check import ERASED_KINDS, KEYED_KINDS
 from roundsman.store.projection import CLOSED
 from roundsman.store.records import Event
 
+_QUOTED = ", ".join(repr(kind) for kind in ERASED_KINDS)
 # The proof of an earlier erasure is no part of what the run carried.
 _PAYLOADS = (
     "UPDATE events SET payload = NULL WHERE org_id = :org AND run_id = :run_id"
-    " AND kind <> 'run_erased' AND payload IS NOT NULL"
+    f" AND kind NOT IN ('run_erased', {_QUOTED}) AND payload IS NOT NULL"
+)
+_KEYED = (
+    "SELECT kind, payload FROM events WHERE org_id = :org AND run_id = :run_id"
+    f" AND kind IN ({', '.join(repr(kind) for kind in KEYED_KINDS)}) AND payload IS NOT NULL"
 )
 _ROW = (
     "UPDATE agent_audit_log SET objective = '', params = '{}', artifacts = '{}', plan = '[]',"
@@ -36,10 +47,36 @@ def erase_run(ledger: Ledger, org: str, run_id: str, who: str, reason: str) -> i
         row = audit.read(connection, ledger, org, run_id)
         if row is None or row["status"] not in CLOSED:
             raise Mistake(f"run '{run_id}' is {'unknown' if row is None else 'still open'}")
+        lock_head(connection, ledger, org)
+        rows = _keyed_rows(connection, ledger, org, run_id)
         count = ledger.execute(connection, _PAYLOADS, values).rowcount
+        for kind, key in rows:
+            _blank(connection, ledger, org, (key, Event(run_id, row["attempt"], kind, {})))
         ledger.execute(connection, _ROW, values)
         ledger.execute(connection, _STEPS, values)
         event = Event(run_id, row["attempt"], "run_erased", {"who": who, "reason": reason})
         head = chain_event(connection, ledger, org, event, canonical(redact(event.payload)))
     ledger.anchor(org, head)
     return count
+
+
+def _keyed_rows(
+    connection: Connection, ledger: Ledger, org: str, run_id: str
+) -> set[tuple[str, str]]:
+    """The permits and findings of which the run's events tell: the kind of their erasure, key."""
+    told = ledger.execute(connection, _KEYED, {"org": org, "run_id": run_id}).all()
+    return {
+        (erased, str(json.loads(payload)["key"]))
+        for kind, payload in told
+        for erased in KEYED_KINDS[kind].kinds
+        if erased in ERASED_KINDS
+    }
+
+
+def _blank(connection: Connection, ledger: Ledger, org: str, told: tuple[str, Event]) -> None:
+    """Take the words out of a row and tell the whole of what is left: its history is gone."""
+    key, event = told
+    of = KEYED_KINDS[event.kind]
+    row = read_row(connection, ledger, org, of, key)
+    if row is not None:
+        enter(connection, ledger, org, event, (of, Change(key, row | dict(of.blanks))))

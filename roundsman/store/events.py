@@ -31,6 +31,7 @@ LIFECYCLE = ENDS | {
 NOTES = frozenset(
     {"gap", "step_retried", "artifact_intended", "artifact_written", "budget_exceeded"}
 )
+# Beside these there are the kinds of the keyed tables, see keyed_check.
 
 _HEAD = "SELECT seq, hash, key_id FROM chain_heads WHERE org_id = :org{lock}"
 _FIRST = (

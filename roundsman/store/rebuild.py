@@ -13,6 +13,7 @@ from roundsman.errors import Misread
 from roundsman.store import audit, metrics
 from roundsman.store.engine import Ledger
 from roundsman.store.events import ENDS
+from roundsman.store.keyed_check import KEYED_KINDS, KeyedRows
 from roundsman.store.projection import Happening, Row, apply, left_behind
 
 PROBLEMS_MAX = 20
@@ -71,7 +72,8 @@ class Run:
 def check_projections(ledger: Ledger, org: str) -> RebuildReport:
     """Rebuild every projection of an org from its events and compare.
 
-    Memory is bounded by the runs that are open at the same time.
+    Memory is bounded by the runs that are open at the same time, and by the rows of permits,
+    switches and findings.
     """
     try:
         return _check(ledger, org, str)
@@ -116,6 +118,7 @@ class _Check:
         self.closed: set[str] = set()
         self.unrecorded: dict[str, int] = {}
         self.counted: dict[tuple[str, str], float] = {}
+        self.keyed = KeyedRows()
         self.problems: list[str] = []
         self.more = 0
         self.erased = 0
@@ -132,6 +135,9 @@ class _Check:
         """Apply every event to its run; compare runs, many at once, when they have ended."""
         open_runs, closed, scan = self.open, self.closed, _SCAN
         for seq, run_id, attempt, kind, at, payload in rows:
+            if kind in KEYED_KINDS:
+                self._follow_keyed(seq, run_id, kind, payload)
+                continue
             run = open_runs.get(run_id)
             if run is None:
                 if run_id in closed:
@@ -149,6 +155,16 @@ class _Check:
                     run.unreadable = True
             if kind in ENDS:
                 self._end(run_id, run)
+
+    def _follow_keyed(self, seq: int, run_id: str, kind: str, payload: str | None) -> None:
+        if payload is None:
+            self.erased += 1
+            self.unrecorded.setdefault(run_id, seq)
+            return
+        try:
+            self.keyed.apply(kind, _SCAN(payload, 0)[0])
+        except _UNREADABLE:
+            self.say(f"event {seq} of org '{self.org}': '{kind}' cannot be read")
 
     def _after_end(self, seq: int, run_id: str, kind: str, payload: str | None) -> None:
         if kind == "run_erased":
@@ -196,6 +212,7 @@ class _Check:
             )
         if not self.is_uncountable:
             self._compare_metrics()
+        self.keyed.compare(self.connection, self.ledger, self.org, self._say_difference)
         for table in ("agent_audit_log", "steps", "artifacts"):
             statement = _STRAY.replace("{table}", table)
             for row in self.ledger.execute(self.connection, statement, {"org": self.org}):

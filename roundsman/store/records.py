@@ -289,3 +289,95 @@ class SchemaStatus(NamedTuple):
     def is_current(self) -> bool:
         """Whether nothing has to be migrated."""
         return self.current == self.head
+
+
+class Proposal(Record):
+    """An effect that a run wants, and what policy said of it.
+
+    `limits` may hold `per_window` and `window_seconds`; `facts` are told with the event.
+    """
+
+    agent: str
+    round: str | None = None
+    action: str
+    target: str
+    payload: Json
+    payload_sha256: str
+    occasion: Json
+    precondition: Json = {}
+    context: Json = {}
+    limits: Json = {}
+    lost_answer: Literal["repeatable", "askable", "once"]
+    undoes: str | None = None
+    verdict: Literal["allow", "ask", "deny"]
+    policy_rule_id: str
+    policy_hash: str
+    reason: str
+    requested_by: str
+    approvers: list[str] = []
+    four_eyes: bool = False
+    expires_minutes: int = Field(default=1440, ge=1)
+    facts: Json = {}
+
+
+class Claim(Record):
+    """Which permit is used with which payload."""
+
+    action_id: str
+    payload_sha256: str
+
+
+class Settlement(Record):
+    """What became of a claimed permit.
+
+    `allowed`: nothing left this machine; `expired`: its reason was past.
+    """
+
+    action_id: str
+    state: Literal["done", "failed", "unknown", "allowed", "expired"]
+    said: str = ""
+    result: Json | None = None
+
+
+class ActionRow(Record):
+    """One permit, as `actions` has it."""
+
+    action_id: str
+    run_id: str
+    agent: str
+    round: str | None
+    action: str
+    target: str
+    payload: Json
+    payload_sha256: str
+    occasion: Json
+    precondition: Json
+    context: Json
+    limits: Json
+    lost_answer: Literal["repeatable", "askable", "once"]
+    undoes: str | None
+    proposed_at: datetime
+    state: Literal[
+        "waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired"
+    ]
+    policy_rule_id: str
+    policy_hash: str
+    reason: str
+    requested_by: str
+    approvers: list[str]
+    four_eyes: bool
+    expires_at: datetime | None
+    reviewed_by: str | None
+    reviewed_at: datetime | None
+    review_note: str | None
+    nonce: str | None
+    nonce_used: bool
+    signature: str | None
+    acting_run: str | None
+    attempt: int | None
+    claimed_at: datetime | None
+    settled_at: datetime | None
+    settled_by: str | None
+    said: str | None
+    result: Json | None
+    undo: Json | None

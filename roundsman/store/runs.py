@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roundsman.errors import Cancelled, Mistake
-from roundsman.store import audit
+from roundsman.store import actions, audit
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
@@ -144,6 +144,7 @@ def open_attempt(ledger: Ledger, org: str, run_id: str, opening: Opening, holder
         values["active_ms"] = _active_ms(lease, newest)
         ledger.execute(connection, _OPEN, values)
         now = ledger.now(connection)
+        actions.lose(connection, ledger, org, run_id, "its attempt ended before the answer came")
         left = {"run_id": run_id, "at": now}
         audit.leave_steps(connection, ledger, org, left, "crashed")
         event = Event(run_id, attempt, "run_started", payload, now)
@@ -208,6 +209,8 @@ def close(
 ) -> Head:
     """Close a run inside the caller's transaction, which holds its lease; anchor after it."""
     row, closing = ended
+    why = f"its run {closing.status} before the answer came"
+    actions.lose(connection, ledger, org, row["run_id"], why)
     lease = _lock_lease(connection, ledger, org, row["run_id"])
     _set(connection, ledger, org, (_CLOSE, row["run_id"]))
     now = ledger.now(connection)
