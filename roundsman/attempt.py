@@ -160,7 +160,7 @@ async def attempt(spec: Spec, raw: object, where: Whereabouts) -> Ended:
         )
         return Ended("refused", str(error), error=error)
     ask = ask_of(spec, params, base)
-    run = _make_run(ask, where.run_id, ledger, params)
+    run = _make_run(spec.card, ask, where.run_id, ledger)
     # From before it is open: a signal between the two would tear it.
     with _stopped_by_signals(run):
         try:
@@ -188,15 +188,15 @@ def _base(spec: Spec, where: Whereabouts) -> Ask:
     return base_ask(spec, **(facts | told))
 
 
-def _make_run(ask: Ask, run_id: str, ledger: Ledger, params: AgentParams) -> Run:
+def _make_run(card: Card, ask: Ask, run_id: str, ledger: Ledger) -> Run:
     settings, by = get_settings(), ask.asked_by
     who = Identity(
         id=run_id,
         org=settings.org_id,
-        agent=ask.agent_type,
-        plan=tuple(ask.plan),
-        dry_run=params.dry_run,
-        may_act=params.allow_actions,
+        agent=card.name,
+        plan=card.plan,
+        dry_run=ask.dry_run,
+        may_act=ask.params.get("allow_actions") is True,
         round=ask.round,
         asked_by=ask.user_email or by.name or by.kind,
         action_id=ask.action_id,

@@ -218,7 +218,9 @@ def switch_of(ledger: Ledger, org: str) -> Switch | None:
     """Whether effects are halted; None: nobody ever turned the switch."""
     with ledger.reading() as connection:
         row = read_row(connection, ledger, org, SWITCHES, EFFECTS)
-    return row and Switch(row["is_on"], row["who"], row["reason"], row["changed_at"])
+    if row is None:
+        return None
+    return Switch(row["is_on"], row["who"], row["reason"], row["changed_at"])
 
 
 def _turn(ledger: Ledger, org: str, is_on: bool, review: Review) -> Switch:
