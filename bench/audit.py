@@ -25,8 +25,9 @@ from roundsman.store.verify import verify
 EVENTS = 1_000_000
 STEPS_PER_RUN = 20
 ORG = "default"
-SPOT = 471_100
 GOAL_SECONDS = 20
+# A run's events are its queuing, its start, two a step and its end; this one begins a step.
+EVENTS_PER_RUN, SPOILT_IN_RUN = 2 * STEPS_PER_RUN + 3, 35
 
 PLAN = [f"step_{index}" for index in range(STEPS_PER_RUN)]
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -41,28 +42,30 @@ MOVE = "UPDATE events SET seq = {to} WHERE seq = {seq}"
 
 def main() -> int:
     """Build, verify, spoil and print."""
-    out = emitter(__doc__ or "")
+    out = emitter(__doc__ or "", events=EVENTS)
+    events = out.sizes["events"]
     with tempfile.TemporaryDirectory(prefix="roundsman-audit-") as folder:
         home = Path(folder)
         ledger = open_ledger(f"sqlite:///{home}/ledger.db", home / "chain.key", home / "anchors")
-        tell(f"building {EVENTS} events")
+        tell(f"building {events} events")
         start = time.perf_counter()
-        build(ledger)
+        build(ledger, events)
         tell(f"built in {time.perf_counter() - start:.1f} s")
-        measure(ledger, out)
-        for name, statements in spoilers().items():
-            out.emit(Figure(f"{name}_found", find(ledger, statements), "share", None, 1, "higher"))
+        measure(ledger, out, events)
+        for name, statements in spoilers(events).items():
+            found = find(ledger, statements, events)
+            out.emit(Figure(f"{name}_found", found, "share", None, 1, "higher"))
         ledger.close()
     return out.exit_code()
 
 
-def measure(ledger: Ledger, out: Emitter) -> None:
+def measure(ledger: Ledger, out: Emitter, events: int) -> None:
     """Time a plain read of the rows, and the verification of them."""
     floor = read_all(str(ledger.url.database))
     start = time.perf_counter()
     result = verify(ledger, ORG)
     seconds = time.perf_counter() - start
-    if not result.ok or result.events != EVENTS:
+    if not result.ok or result.events != events:
         raise SystemExit(f"the bench's own ledger is not whole: {result.first_bad}")
     out.emit(Figure("verify_1m_s", seconds, "s", floor, GOAL_SECONDS))
 
@@ -78,27 +81,34 @@ def read_all(path: str) -> float:
     return time.perf_counter() - start
 
 
-def spoilers() -> dict[str, list[str]]:
+def spot_of(events: int) -> int:
+    """Return the event in the middle that is going to be spoilt."""
+    return events // 2 // EVENTS_PER_RUN * EVENTS_PER_RUN + SPOILT_IN_RUN
+
+
+def spoilers(events: int) -> dict[str, list[str]]:
     """Return what somebody with the database, but without the key, may do to one row."""
+    spot = spot_of(events)
     payload = "substr(payload, 1, length(payload) - 2) || '7' || '}'"
-    copy = f"INSERT INTO events SELECT {COPIED.format(seq=EVENTS + 1)} FROM events WHERE seq = 7"
+    copy = f"INSERT INTO events SELECT {COPIED.format(seq=events + 1)} FROM events WHERE seq = 7"
     return {
-        "edit": [f"UPDATE events SET payload = {payload} WHERE seq = {SPOT}"],
-        "removed": [f"DELETE FROM events WHERE seq = {SPOT}"],
-        "inserted": [copy, f"UPDATE chain_heads SET seq = {EVENTS + 1}"],
+        "edit": [f"UPDATE events SET payload = {payload} WHERE seq = {spot}"],
+        "removed": [f"DELETE FROM events WHERE seq = {spot}"],
+        "inserted": [copy, f"UPDATE chain_heads SET seq = {events + 1}"],
         "swapped": [
-            MOVE.format(to=0, seq=SPOT),
-            MOVE.format(to=SPOT, seq=SPOT + 9),
-            MOVE.format(to=SPOT + 9, seq=0),
+            MOVE.format(to=0, seq=spot),
+            MOVE.format(to=spot, seq=spot + 9),
+            MOVE.format(to=spot + 9, seq=0),
         ],
     }
 
 
-def find(ledger: Ledger, statements: list[str]) -> float:
+def find(ledger: Ledger, statements: list[str], events: int) -> float:
     """Spoil the ledger, verify it, repair it; 1.0 when the spoilt row was named first."""
+    spot = spot_of(events)
     path = str(ledger.url.database)
     keep = sqlite3.connect(path)
-    rows = keep.execute(f"SELECT * FROM events WHERE seq IN ({SPOT}, {SPOT + 9})").fetchall()
+    rows = keep.execute(f"SELECT * FROM events WHERE seq IN ({spot}, {spot + 9})").fetchall()
     head = keep.execute("SELECT seq FROM chain_heads").fetchone()[0]
     for statement in statements:
         if keep.execute(statement).rowcount != 1:
@@ -106,17 +116,17 @@ def find(ledger: Ledger, statements: list[str]) -> float:
     keep.commit()
     said = verify(ledger, ORG).first_bad or ""
     tell(said)
-    keep.execute(f"DELETE FROM events WHERE seq IN ({SPOT}, {SPOT + 9}, {EVENTS + 1})")
+    keep.execute(f"DELETE FROM events WHERE seq IN ({spot}, {spot + 9}, {events + 1})")
     keep.executemany(INSERT_EVENT, rows)
     keep.execute("UPDATE chain_heads SET seq = ?", (head,))
     keep.commit()
     keep.close()
-    spot = EVENTS + 1 if "INSERT" in statements[0] else SPOT
-    return float(said.startswith(f"event {spot} of org '{ORG}': "))
+    first = events + 1 if "INSERT" in statements[0] else spot
+    return float(said.startswith(f"event {first} of org '{ORG}': "))
 
 
-def build(ledger: Ledger) -> None:
-    """Write runs as the ledger would, but a million events in one transaction."""
+def build(ledger: Ledger, events: int) -> None:
+    """Write runs as the ledger would, but all their events in one transaction."""
     connection = sqlite3.connect(str(ledger.url.database), isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("BEGIN")
@@ -134,15 +144,15 @@ def build(ledger: Ledger) -> None:
         batch.append((ORG, seq, run_id, 1, kind, at, text, digest, previous))
         run = open_runs.setdefault(run_id, Run())
         apply_event(run, Happening(seq, run_id, 1, kind, at, payload))
-        if kind == "run_finished" or seq == EVENTS:
+        if kind == "run_finished" or seq == events:
             write_run(connection, open_runs.pop(run_id), counted)
             anchors.append(json.dumps({"org": ORG, "seq": seq, "hash": previous, "at": at}))
-        if len(batch) >= 10_000 or seq == EVENTS:
+        if len(batch) >= 10_000 or seq == events:
             connection.executemany(INSERT_EVENT, batch)
             batch.clear()
-        if seq == EVENTS:
+        if seq == events:
             break
-    write_rest(connection, ledger, (previous, counted))
+    write_rest(connection, ledger, (events, previous, counted))
     if ledger.anchor_path is not None:
         ledger.anchor_path.write_text("\n".join(anchors) + "\n")
     connection.execute("COMMIT")
@@ -151,11 +161,13 @@ def build(ledger: Ledger) -> None:
 
 
 def write_rest(
-    connection: sqlite3.Connection, ledger: Ledger, rest: tuple[str, dict[tuple[str, str], float]]
+    connection: sqlite3.Connection,
+    ledger: Ledger,
+    rest: tuple[int, str, dict[tuple[str, str], float]],
 ) -> None:
     """Write the head and the counters."""
-    last, counted = rest
-    head = (ORG, EVENTS, last, key_id(ledger.key))
+    seq, last, counted = rest
+    head = (ORG, seq, last, key_id(ledger.key))
     connection.execute("INSERT INTO chain_heads VALUES (?, ?, ?, ?)", head)
     values = [(ORG, name, labels, value) for (name, labels), value in counted.items()]
     connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", values)

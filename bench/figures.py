@@ -54,10 +54,14 @@ def _short(value: float) -> str:
 
 
 class Emitter:
-    """Prints each figure as soon as it is known, and remembers whether one fell short."""
+    """Prints each figure as soon as it is known, and remembers whether one fell short.
 
-    def __init__(self, as_json: bool) -> None:
+    `sizes` is how much the program shall measure.
+    """
+
+    def __init__(self, as_json: bool, sizes: dict[str, int]) -> None:
         self.as_json = as_json
+        self.sizes = sizes
         self.missed = 0
 
     def emit(self, figure: Figure) -> None:
@@ -70,11 +74,18 @@ class Emitter:
         return 1 if self.missed else 0
 
 
-def emitter(description: str, arguments: list[str] | None = None) -> Emitter:
-    """Read `--json` from the command line and return what prints the figures."""
+def emitter(description: str, **sizes: int) -> Emitter:
+    """Read the command line and return what prints the figures.
+
+    Each of `sizes` is an option with this default: goals are meant for the default, less of it
+    shows in seconds that the program still runs.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    return Emitter(parser.parse_args(arguments).json)
+    for name, default in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
+    given = parser.parse_args()
+    return Emitter(given.json, {name: getattr(given, name) for name in sizes})
 
 
 def tell(line: str) -> None:

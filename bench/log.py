@@ -16,9 +16,9 @@ from roundsman.log import configure_logging, get_logger
 LINES = 2_000
 
 
-def _median_ms(write: Callable[[int], object]) -> float:
+def _median_ms(write: Callable[[int], object], lines: int) -> float:
     times: list[float] = []
-    for number in range(LINES):
+    for number in range(lines):
         began = time.perf_counter()
         write(number)
         times.append(time.perf_counter() - began)
@@ -27,14 +27,17 @@ def _median_ms(write: Callable[[int], object]) -> float:
 
 def main() -> int:
     """Write lines with ours and with the bare standard library, into files."""
-    out = emitter(__doc__ or "")
+    out = emitter(__doc__ or "", lines=LINES)
+    lines = out.sizes["lines"]
     with tempfile.TemporaryDirectory() as folder:
         plain = logging.Logger("plain")
         plain.addHandler(logging.FileHandler(Path(folder) / "plain.log"))
-        floor = _median_ms(lambda number: plain.info("compared day %s", number))
+        floor = _median_ms(lambda number: plain.info("compared day %s", number), lines)
         configure_logging("info", Path(folder), "json")
         log = get_logger("bench", component="bench")
-        ours = _median_ms(lambda number: log.info("compared a day", metadata={"day": number}))
+        ours = _median_ms(
+            lambda number: log.info("compared a day", metadata={"day": number}), lines
+        )
         out.emit(Figure("log_line_ms", ours, "ms", floor, 1.0))
     return out.exit_code()
 

@@ -7,7 +7,6 @@ import os
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,8 @@ from blocks.search import SqliteSearch
 from blocks.warehouse import DuckdbWarehouse
 from roundsman import budget
 from roundsman.agent import Gap
+from roundsman.budget import Meter, Purse
+from roundsman.rules.budget import Budget
 from roundsman.rules.parity import Strength
 from roundsman.rules.windows import (
     Bucket,
@@ -34,6 +35,7 @@ from roundsman.rules.windows import (
     day_spans,
     settle_window,
 )
+from roundsman.store.records import Spent
 from tasks.comparison import Depth, compare_sides
 from tasks.dataset import Sides, Source, count_buckets
 
@@ -49,8 +51,12 @@ NUMBER_BYTES, KEY_BYTES = 8, 32
 
 
 class Planted(NamedTuple):
-    """The differences between the sides, by key; `balanced` extras hide a missing row each."""
+    """How many rows a side has, and the differences between the sides, by key.
 
+    `balanced` extras hide a missing row each.
+    """
+
+    rows: int
     missing: frozenset[str]
     extra: dict[str, datetime]
     changed: frozenset[str]
@@ -68,9 +74,9 @@ class Seen(NamedTuple):
     seconds: float
 
 
-def arrival(number: int) -> datetime:
+def arrival(number: int, of: int) -> datetime:
     """When a row came: evenly over the days, on whole milliseconds."""
-    return START + timedelta(milliseconds=number * (DAYS * 86_400_000 // ROWS))
+    return START + timedelta(milliseconds=number * (DAYS * 86_400_000 // of))
 
 
 def key_of(number: int) -> str:
@@ -78,14 +84,15 @@ def key_of(number: int) -> str:
     return f"row-{number:012d}@bench.example"
 
 
-def plant(chance: random.Random) -> Planted:
+def plant(chance: random.Random, of: int) -> Planted:
     """Choose the rows that differ; a balanced extra comes in the minute of a missing one."""
-    numbers = chance.sample(range(ROWS // 100, ROWS - ROWS // 100), MISSING + EXTRA + CHANGED)
+    numbers = chance.sample(range(of // 100, of - of // 100), MISSING + EXTRA + CHANGED)
     missing, rest = numbers[:MISSING], numbers[MISSING:]
-    times = [arrival(number) for number in missing[:BALANCED]]
-    times += [arrival(number) for number in rest[: EXTRA - BALANCED]]
+    times = [arrival(number, of) for number in missing[:BALANCED]]
+    times += [arrival(number, of) for number in rest[: EXTRA - BALANCED]]
     extra = {f"extra-{i:04d}@bench.example": at for i, at in enumerate(times)}
     return Planted(
+        of,
         frozenset(map(key_of, missing)),
         extra,
         frozenset(map(key_of, rest[EXTRA:])),
@@ -93,54 +100,54 @@ def plant(chance: random.Random) -> Planted:
     )
 
 
-def rows(planted: Planted | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a side; with `planted` those of the side that differs."""
-    gone = planted.missing if planted else frozenset[str]()
-    changed = planted.changed if planted else frozenset[str]()
-    for number in range(ROWS):
+def rows(planted: Planted) -> Iterator[dict[str, Any]]:
+    """The rows of a side, with what was planted."""
+    for number in range(planted.rows):
         key = key_of(number)
-        if key not in gone:
+        if key not in planted.missing:
             mark = (number * 2_654_435_761) % 2**32
-            yield _row(key, arrival(number), mark + (key in changed))
-    for key, at in planted.extra.items() if planted else ():
+            yield _row(key, arrival(number, planted.rows), mark + (key in planted.changed))
+    for key, at in planted.extra.items():
         yield _row(key, at, 7)
+
+
+def untouched(of: int) -> Planted:
+    """The side in which nothing was planted."""
+    return Planted(of, frozenset(), {}, frozenset(), frozenset())
 
 
 def _row(key: str, at: datetime, mark: int) -> dict[str, Any]:
     return {"received_at": at, "message_id": key, "fingerprint": mark}
 
 
-class Requests:
-    """Counts the operations that blocks pay for, as a run's budget would."""
+def open_purse(paid: list[str]) -> Purse:
+    """A run's purse without a limit; each operation that a block pays for is one more in `paid`."""
 
-    def __init__(self) -> None:
-        self.number = 0
-        self._lock = threading.Lock()
+    def spend_one() -> Spent:
+        paid.append("operation")
+        return Spent(ok=True, ops_used=len(paid), ops_limit=None)
 
-    def spend(self, what: str) -> float:
-        """One more operation; the answer is how many seconds it may take."""
-        with self._lock:
-            self.number += 1
-        return 600.0
+    return Purse(Meter(Budget(), spend_one, lambda _: None), lambda: None)
 
 
 class Scanned:
     """A block that adds up what its reads would scan of a table with daily partitions."""
 
-    def __init__(self, block: DatasetBlock) -> None:
+    def __init__(self, block: DatasetBlock, rows: int) -> None:
         self.block = block
+        self.rows = rows
         self.bytes = 0
 
     def count_buckets(
         self, data: Dataset, level: Level, spans: Sequence[Span], zone: str
     ) -> list[Bucket]:
         """Time, and the fingerprint where it is summed."""
-        self.bytes += rows_in_partitions(spans) * _width(data)
+        self.bytes += rows_in_partitions(spans, self.rows) * _width(data)
         return self.block.count_buckets(data, level, spans, zone)
 
     def list_rows(self, data: Dataset, spans: Sequence[Span], limit: int) -> Listing:
         """Time, key and fingerprint."""
-        self.bytes += rows_in_partitions(spans) * (_width(data) + KEY_BYTES)
+        self.bytes += rows_in_partitions(spans, self.rows) * (_width(data) + KEY_BYTES)
         return self.block.list_rows(data, spans, limit)
 
     def estimate(self, data: Dataset, spans: Sequence[Span]) -> Estimate:
@@ -148,11 +155,11 @@ class Scanned:
         return self.block.estimate(data, spans)
 
 
-def rows_in_partitions(spans: Sequence[Span]) -> int:
+def rows_in_partitions(spans: Sequence[Span], of: int) -> int:
     """The rows of every day that a span touches."""
     days = {day for span in spans for day in day_spans(span, "UTC")}
     seconds = sum((min(d.end, END) - max(d.start, START)).total_seconds() for d in days)
-    return round(seconds * ROWS / (DAYS * 86_400))
+    return round(seconds * of / (DAYS * 86_400))
 
 
 def _width(data: Dataset) -> int:
@@ -162,7 +169,7 @@ def _width(data: Dataset) -> int:
 def minutes_apart(planted: Planted) -> set[datetime]:
     """The minutes in which the counts of the two sides differ."""
     apart: Counter[datetime] = Counter()
-    lost = (arrival(int(key[4:16])) for key in planted.missing)
+    lost = (arrival(int(key[4:16]), planted.rows) for key in planted.missing)
     apart.update(at.replace(second=0, microsecond=0) for at in lost)
     apart.subtract(at.replace(second=0, microsecond=0) for at in planted.extra.values())
     return {minute for minute, number in apart.items() if number}
@@ -177,7 +184,7 @@ def open_platform(folder: Path, planted: Planted) -> tuple[DatasetBlock, Dataset
     }
     search = SqliteSearch(path=folder / "search.db")
     warehouse = DuckdbWarehouse(path=folder / "warehouse.duckdb")
-    search.replace("rows", fields, rows())
+    search.replace("rows", fields, rows(untouched(planted.rows)))
     warehouse.replace("bench.rows", fields, rows(planted))
     return search, warehouse
 
@@ -198,27 +205,27 @@ def open_sides(blocks: tuple[Scanned, Scanned], strength: Strength) -> Sides:
     )
 
 
-async def look(blocks: tuple[DatasetBlock, DatasetBlock], strength: Strength) -> Seen:
+async def look(blocks: tuple[DatasetBlock, DatasetBlock], strength: Strength, of: int) -> Seen:
     """Count days and follow the differences, with the agent's own steps."""
-    scanned = (Scanned(blocks[0]), Scanned(blocks[1]))
+    scanned = (Scanned(blocks[0], of), Scanned(blocks[1], of))
     sides = open_sides(scanned, strength)
     window = settle_window(END, None, None, Settling(days=DAYS, settle_minutes=0))
-    requests = Requests()
-    budget.meter.set(cast("budget.Purse", requests))
+    paid: list[str] = []
+    budget.meter.set(open_purse(paid))
     began = time.perf_counter()
 
     async def days_of(source: Source) -> list[Bucket] | Gap:
         return await count_buckets(source, "day", [window.span], window)
 
     daily = await sides.ask(days_of)
-    found = await compare_sides(sides, daily, window, Depth(strength, 1_000, 2 * ROWS))
+    found = await compare_sides(sides, daily, window, Depth(strength, 1_000, 2 * of))
     assert found.keys is not None
     assert not found.gaps
     return Seen(
         frozenset(item.key for item in found.keys.listed),
         frozenset(bucket.start for bucket in found.buckets if not bucket.balanced),
         found.keys.rows_read,
-        requests.number,
+        len(paid),
         sum(block.bytes for block in scanned),
         time.perf_counter() - began,
     )
@@ -237,7 +244,7 @@ def report(out: Emitter, planted: Planted, looks: dict[str, Seen]) -> None:
         share = len(wanted & found) / len(wanted)
         out.emit(Figure(name, share, f"of {len(wanted)}", goal=1.0, better="higher"))
     for name, seen in (("count", count), ("fingerprint", fingerprint)):
-        share = seen.rows_read / (2 * ROWS)
+        share = seen.rows_read / (2 * planted.rows)
         out.emit(Figure(f"{name}_transferred", share, "of all rows", goal=TRANSFERRED_MAX))
     most = max(count.requests, fingerprint.requests)
     out.emit(Figure("requests", most, "of both sides", goal=REQUESTS_MAX))
@@ -249,17 +256,18 @@ def report(out: Emitter, planted: Planted, looks: dict[str, Seen]) -> None:
 
 def main() -> int:
     """Print the figures; 1 where one falls short."""
-    out = emitter(__doc__ or "")
-    planted = plant(random.Random(SEED))
+    out = emitter(__doc__ or "", rows=ROWS)
+    of = out.sizes["rows"]
+    planted = plant(random.Random(SEED), of)
     with tempfile.TemporaryDirectory(prefix="bench-parity-") as folder:
         os.environ["ROUNDSMAN_HOME"] = folder
-        budget.meter.set(cast("budget.Purse", Requests()))
-        tell(f"filling {ROWS:,} rows into each twin ...")
+        budget.meter.set(open_purse([]))
+        tell(f"filling {of:,} rows into each twin ...")
         blocks = open_platform(Path(folder), planted)
         looks: dict[str, Seen] = {}
         for strength in STRENGTHS:
             tell(f"looking at strength {strength} ...")
-            looks[strength] = asyncio.run(look(blocks, strength))
+            looks[strength] = asyncio.run(look(blocks, strength, of))
     report(out, planted, looks)
     return out.exit_code()
 
