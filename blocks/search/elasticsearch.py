@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from blocks.bounds import AnswerTooLarge, BoundedPool
 from blocks.search import elasticsearch_answers as answers
 from blocks.search import elasticsearch_bodies as bodies
 from blocks.search.contract import Search, check_index_name, check_roles
@@ -319,6 +320,10 @@ class ElasticsearchSearch(Search):
             client = elasticsearch.Elasticsearch(**options)
         except ValueError as error:
             raise Mistake(f"search at {self._place}: {error}", "correct systems.yaml") from error
+        nodes: Any = client.transport.node_pool.all()
+        for node in nodes:
+            # By itself the client reads whatever comes.
+            node.pool = BoundedPool(node.pool)
         with closing(client), _translated(name, self._place):
             yield Call(client, name, seconds)
 
@@ -350,6 +355,11 @@ def _translated(name: str, place: str) -> Generator[None]:
         raise Unready(
             f"search '{name}' at {place} did not answer: {error.message}",
             "start the server, or correct its address in systems.yaml",
+        ) from error
+    except AnswerTooLarge as error:
+        raise Misread(
+            f"search '{name}' at {place} answered with {error}",
+            "ask for a shorter window, or name fewer indices",
         ) from error
     except ANOTHER_SHAPE as error:
         raise Misread(

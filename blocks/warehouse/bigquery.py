@@ -14,6 +14,7 @@ from typing import IO, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr
 
+from blocks.bounds import AnswerTooLarge, bound
 from blocks.patience import at_most, seconds_for
 from blocks.warehouse import queries
 from blocks.warehouse.bigquery_jobs import (
@@ -190,6 +191,7 @@ class BigQueryWarehouse(Warehouse):
                 credentials=self._credentials(),
                 client_options=options,
             )
+            self._opened._http.hooks["response"].append(bound)
         return self._opened
 
     def _credentials(self) -> Any:
@@ -390,5 +392,7 @@ def _translated(what: str) -> Generator[None]:
         raise Unready(
             f"{what}: BigQuery was not reached ({type(error).__name__})", "try again"
         ) from error
+    except AnswerTooLarge as error:
+        raise Misread(f"{what}: the answer has {error}", "shorten the window") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Misread(f"{what}: the answer has another shape ({error!r:.120})") from error

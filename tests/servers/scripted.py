@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer: a JSON-able body, or bytes as they are."""
+    """What to answer: a JSON-able body, bytes as they are, or chunks that nobody has counted."""
 
     body: Any = None
     status: int = 200
@@ -46,6 +47,8 @@ class Reply:
 
 
 Answer = Callable[[Request], Reply | None]
+# More than any client may read; a script that goes on for ever would hide that nobody hangs up.
+CHUNKS_MAX = 2_000
 
 
 class _Server(ThreadingHTTPServer):
@@ -70,6 +73,7 @@ class Scripted:
         self.answers = list(answers)
         self.headers = headers or {}
         self.requests: list[Request] = []
+        self.chunks_sent = 0
         self.let_go = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._scheme = "https" if tls else "http"
@@ -131,15 +135,26 @@ class Scripted:
                     body=self.rfile.read(length),
                 )
                 reply = scripted._reply(request)
-                raw = reply.raw()
                 self.send_response(reply.status)
                 headers = {"Content-Type": "application/json", **scripted.headers, **reply.headers}
                 for name, value in headers.items():
                     self.send_header(name, value)
+                if isinstance(reply.body, Iterator):
+                    return self._answer_in_chunks(reply.body)
+                raw = reply.raw()
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(raw)
+                return None
+
+            def _answer_in_chunks(self, chunks: Iterator[bytes]) -> None:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for chunk in islice(chunks, CHUNKS_MAX):
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                    scripted.chunks_sent += 1
+                self.wfile.write(b"0\r\n\r\n")
 
             do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _answer  # noqa: N815
 
