@@ -43,11 +43,12 @@ class Call:
         self.index = 0
         self._begun: Future[None] | None = None
         self._ending = threading.Lock()
+        self._has_begun = False
         self._has_ended = False
         self._started = time.monotonic()
 
     def begin(self, run: Run) -> None:
-        """Have the beginning written; the body waits for it, what stands around it does not."""
+        """Have the beginning written; the body waits for it in its thread, nobody else does."""
         self.run = run
         self.index = run.enter_step(self.name)
         self._begun = run.tell(
@@ -58,12 +59,9 @@ class Call:
         """Run the body, again where that may heal; result or error is left on the call."""
         status: Ending = "success"
         try:
-            if self._begun and self.run:
-                # Shielded, because a cancel must not take back what is about to be written.
-                await asyncio.shield(asyncio.wrap_future(self._begun))
-                self.run.check_told()
-            self._started = time.monotonic()
             self.result = await self._tries()
+        except _NotBegunError as error:
+            status, self.error = _ending(error.reason), error.reason
         except asyncio.CancelledError as error:
             status, self.error = "cancelled", error
         except RoundsmanError as error:
@@ -141,10 +139,24 @@ class Call:
         return await work
 
     def _in_thread(self, context: contextvars.Context) -> Any:
+        self._await_begun()
         result = context.run(self.body, *self.args, **self.kwargs)
         # Told from here, so that it is written while the loop is still waking up.
         self._end("success", None)
         return result
+
+    def _await_begun(self) -> None:
+        """Wait until the beginning is committed; from here, because each change of threads costs
+        more than the commit."""
+        if self._begun is None or self.run is None:
+            return
+        try:
+            self._begun.result()
+            self.run.check_told()
+        except RoundsmanError as error:
+            raise _NotBegunError(error) from error
+        if not self._has_begun:
+            self._has_begun, self._started = True, time.monotonic()
 
     def _has_time(self, seconds: float) -> bool:
         left = self.run.purse.meter.step_seconds() if self.run else None
@@ -157,6 +169,14 @@ class Call:
             facts = {"index": self.index, "step": self.name, "tries": tried + 1}
             payload = facts | {"said": said, "seconds": round(seconds, 3)}
             self.run.tell(ledger_of_runs.note, Note(kind="step_retried", payload=payload))
+
+
+class _NotBegunError(Exception):
+    """The ledger could not be told of the step: its body did not run, and trying again is vain."""
+
+    def __init__(self, reason: RoundsmanError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def _ending(error: RoundsmanError) -> Ending:
