@@ -102,7 +102,7 @@ class BigQueryWarehouse(Warehouse):
                 job_retry=None,
                 timeout=seconds_left(deadline),
             )
-            return read_pages(rows, what, rows_max)
+            return read_pages(rows, what, rows_max, self.timeout_seconds)
 
     def estimate(self, data: Dataset, spans: Sequence[Span]) -> Estimate:
         """See the contract: bytes by a dry run, rows by the table's partitions."""

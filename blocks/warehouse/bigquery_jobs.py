@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import partial
 from typing import Any, NoReturn
 
+from blocks.patience import seconds_for
 from blocks.warehouse.contract import Answer
-from roundsman.budget import spend
 from roundsman.envelope import current_or_none
 from roundsman.errors import Misread, Refused, Unready
 
@@ -72,8 +73,12 @@ def wait_for(job: Any, what: str, deadline: float) -> None:
         job.reload(retry=None, timeout=seconds_left(deadline))
 
 
-def read_pages(rows: Any, what: str, rows_max: int) -> Answer:
-    """The first page came with the job's answer; each further one is an operation."""
+def read_pages(rows: Any, what: str, rows_max: int, longest: float) -> Answer:
+    """The first page came with the job's answer; each further one is an operation.
+
+    `longest` is how many seconds a page may take where the budget leaves so many.
+    """
+    ask = rows.api_request
     schema: Iterable[Any] = rows.schema or ()
     names = [str(field.name) for field in schema]
     found: list[tuple[Any, ...]] = []
@@ -83,7 +88,8 @@ def read_pages(rows: Any, what: str, rows_max: int) -> Answer:
         found += [tuple(row.values()) for row in page]
         if len(found) >= rows_max or rows.next_page_token is None:
             break
-        spend(f"{what}, next page")
+        # The client would give it what was left when the first page was asked for.
+        rows.api_request = partial(ask, timeout=seconds_for(f"{what}, next page", longest))
         page = next(pages, None)
     require_whole(len(found), rows, what, rows_max)
     return Answer(names, found[:rows_max])
