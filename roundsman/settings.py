@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     systems: AbsolutePath = Field(
         default_factory=_below_home("systems.yaml"), description="The systems and how to reach them"
     )
+    policy: AbsolutePath = Field(
+        default_factory=_below_home("policy.yaml"),
+        description="What agents may do by themselves; where it is missing, the default policy",
+    )
     rounds: AbsolutePath = Field(
         default=Path(__file__).parent.parent / "prefect.yaml", description="The list of rounds"
     )
