@@ -147,9 +147,8 @@ class Run:
         prepared = prepare(content)
         facts = {"path": name, "bytes": prepared.bytes, "sha256": prepared.sha256}
         self.tell(ledger_of_runs.note, Note(kind="artifact_intended", payload=facts)).result()
-        path = self.artifacts.put(name, prepared, self.agent)
-        self.tell(ledger_of_runs.note, Note(kind="artifact_written", payload=facts)).result()
-        return path
+        with self.artifacts.laid_aside(name, prepared, self.agent) as draft:
+            return self.tell(ledger_of_runs.publish, draft).result()
 
     # Steps.
 

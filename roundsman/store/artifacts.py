@@ -8,6 +8,8 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -43,6 +45,14 @@ class Content(NamedTuple):
         return len(self.data)
 
 
+class Draft(NamedTuple):
+    """A file that lies whole beside its place; `publish` puts it there, and nothing else does."""
+
+    path: str
+    content: Content
+    publish: Callable[[], Path]
+
+
 class ArtifactStore:
     """Files below root/org/agent/artifacts/{agent_name}/."""
 
@@ -65,23 +75,30 @@ class ArtifactStore:
 
     def put(self, path: str, content: Content, agent_name: str) -> Path:
         """Write content that was prepared, so that its hash could be told before."""
+        with self.laid_aside(path, content, agent_name) as draft:
+            return draft.publish()
+
+    @contextmanager
+    def laid_aside(self, path: str, content: Content, agent_name: str) -> Generator[Draft]:
+        """Write content beside its place; what is not published inside the block is forgotten."""
         target = self.locate(path, agent_name)
         aside = target.with_name(f".{secrets.token_hex(8)}.part")
+
+        def publish() -> Path:
+            aside.replace(target)
+            sync_folder(target.parent)
+            return target
+
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._stay_inside(target.parent, path, agent_name)
             try:
-                with aside.open("xb") as file:
-                    file.write(content.data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(target)
+                _write_durably(aside, content.data)
+                yield Draft(path, content, publish)
             finally:
                 aside.unlink(missing_ok=True)
-            sync_folder(target.parent)
         except OSError as error:
             raise _unwritable(target, error) from error
-        return target
 
     def read(self, path: str, agent_name: str) -> str:
         """Return a file's text; raises Mistake where there is none."""
@@ -151,6 +168,13 @@ class ArtifactStore:
         if not _NAME.fullmatch(agent_name):
             raise Mistake(f"agent '{agent_name}' cannot be a folder's name")
         return self.folder / agent_name
+
+
+def _write_durably(file: Path, data: bytes) -> None:
+    with file.open("xb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def prepare(content: str | bytes) -> Content:

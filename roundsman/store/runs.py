@@ -33,6 +33,7 @@ from roundsman.store.records import Ask, ClosedStatus, Closing, Event, Head, Hol
 from roundsman.store.steps import begin_step as begin_step
 from roundsman.store.steps import end_step as end_step
 from roundsman.store.steps import note as note
+from roundsman.store.steps import publish as publish
 from roundsman.store.steps import skip_step as skip_step
 
 ARTIFACTS_CHARACTERS_MAX = 1_000_000

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
+from roundsman.store.artifacts import Draft
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import NOTES, chain_event
@@ -83,6 +86,25 @@ def note(ledger: Ledger, org: str, run_id: str, attempt: int, said: Note) -> Non
         raise Mistake(f"'{said.kind}' of run '{run_id}' follows nothing that was begun")
 
 
+def publish(ledger: Ledger, org: str, run_id: str, attempt: int, draft: Draft) -> Path:
+    """Put a file in its place and commit that it is there; raises Fenced, and Mistake for a file
+    that nobody intended.
+
+    Both under the fence: an attempt that was declared dead must not replace what its successor
+    wrote, and whoever takes over meanwhile waits for the commit.
+    """
+    placed: list[Path] = []
+    facts: Json = {
+        "path": draft.path,
+        "bytes": draft.content.bytes,
+        "sha256": draft.content.sha256,
+    }
+    event = Event(run_id, attempt, "artifact_written", facts)
+    if not _write(ledger, org, event, _WRITTEN, lambda: placed.append(draft.publish())):
+        raise Mistake(f"file '{draft.path}' of run '{run_id}' was never intended")
+    return placed[0]
+
+
 _NEEDED = {
     "step_retried": ("index", "tries"),
     "artifact_intended": ("path",),
@@ -92,8 +114,17 @@ _ROWS = {"step_retried": _RETRY, "artifact_intended": _INTEND, "artifact_written
 _BLANK: Json = dict.fromkeys(("tries", "name", "status", "seconds", "path", "bytes", "sha256"))
 
 
-def _write(ledger: Ledger, org: str, event: Event, statement: str | None) -> bool:
-    """Write the row and the event in one transaction; False where the row was not there."""
+def _write(
+    ledger: Ledger,
+    org: str,
+    event: Event,
+    statement: str | None,
+    act: Callable[[], object] | None = None,
+) -> bool:
+    """Write the row and the event in one transaction; False where the row was not there.
+
+    `act` is done as the last thing before the commit.
+    """
     payload = redact(event.payload)
     text = canonical(payload)
     values: dict[str, Any] = {**_BLANK, **payload, "org": org, "run_id": event.run_id}
@@ -106,4 +137,6 @@ def _write(ledger: Ledger, org: str, event: Event, statement: str | None) -> boo
         if statement and not ledger.execute(connection, statement, values).rowcount:
             return False
         chain_event(connection, ledger, org, event._replace(at=at), text)
+        if act:
+            act()
     return True
