@@ -67,6 +67,7 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
         passed, total = summary["checks_passed"], summary.get("total_checks", "?")
         typer.echo(f"\nChecks     {passed} of {total} passed")
     _print_issues(_list(summary.get("issues")))
+    _print_acts(found)
     gaps = [_mapping(gap) for gap in _list(found.get("gaps"))]
     if gaps:
         typer.echo("\nNot seen")
@@ -78,6 +79,24 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
         typer.echo("\nFiles")
     for path in files:
         typer.echo(f"  {near(path)}")
+
+
+def _print_acts(found: Mapping[str, Any]) -> None:
+    """What was done outside, or why not; and what waits for a person."""
+    remediation = _mapping(found.get("remediation"))
+    if remediation:
+        word = "triggered" if remediation.get("triggered") else str(remediation.get("reason", ""))
+        typer.echo(f"\nRemediation {word}: {remediation.get('said', '')}")
+    for action in map(_mapping, _list(found.get("pending_actions"))):
+        key = str(action.get("action_id", ""))[:12]
+        typer.echo(f"  waits for an answer: roundsman approvals approve {key}, or deny {key}")
+    for one in map(_mapping, _list(found.get("undo"))):
+        typer.echo(f"  {one.get('state')}: {one.get('said')}")
+    sent = [_mapping(one) for one in _list(found.get("notifications"))]
+    if sent:
+        typer.echo("\nTold")
+    for one in sent:
+        typer.echo(f"  {one.get('channel')}  {one.get('state')}: {one.get('said')}")
 
 
 def _print_issues(issues: list[Any]) -> None:

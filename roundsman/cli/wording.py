@@ -70,6 +70,27 @@ def _began(payload: dict[str, Any]) -> str:
     return f"{payload.get('agent_type', '')}, {steps}, {dry}, asked by {asked.get('name')}"
 
 
+def _judged(payload: dict[str, Any]) -> str:
+    request: dict[str, Any] = payload.get("request") or {}
+    decision: dict[str, Any] = payload.get("decision") or {}
+    what = f"{request.get('action', '')} on {request.get('target', '')}"
+    became = _set(payload).get("state") or "dry run: not done"
+    return f"{what}  {became}  policy says {decision.get('verdict')} ({decision.get('rule_id')})"
+
+
+def _acted(payload: dict[str, Any]) -> str:
+    changed = _set(payload)
+    who = changed.get("reviewed_by") or changed.get("settled_by")
+    said = changed.get("said") or changed.get("review_note")
+    by = f"  by {who}" if who and who != "run" else ""
+    words = f"{str(payload.get('key', ''))[:12]}  {changed.get('state') or ''}{by}"
+    return f"{words}  {said}" if said else words
+
+
+def _set(payload: dict[str, Any]) -> dict[str, Any]:
+    return cast("dict[str, Any]", payload.get("set") or {})
+
+
 WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run_queued": _began,
     "run_started": _began,
@@ -84,4 +105,13 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run_finished": lambda p: f"{p.get('status', '')}  {p.get('verdict') or ''}",
     "run_failed": lambda p: f"{p.get('status', '')}  {_failure(p)}",
     "run_refused": _failure,
+    "action_considered": _judged,
+    "action_proposed": _judged,
+    **dict.fromkeys(
+        (
+            *("action_approved", "action_denied", "action_expired", "action_erased"),
+            *("action_claimed", "action_prepared", "action_settled"),
+        ),
+        _acted,
+    ),
 }

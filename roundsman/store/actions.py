@@ -20,7 +20,7 @@ from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event, lock_head
 from roundsman.store.keyed import Change, Row, enter, read_row
 from roundsman.store.leases import fence
-from roundsman.store.records import ActionRow, Claim, Event, Json, Proposal, Settlement
+from roundsman.store.records import ActionRow, Claim, Event, Json, Kept, Proposal, Settlement
 from roundsman.store.tables import instant_text
 
 ID_LETTERS = 32
@@ -216,13 +216,15 @@ def settle(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement
         enter(connection, ledger, org, event, (ACTIONS, change))
 
 
-def keep_undo(ledger: Ledger, org: str, run_id: str, attempt: int, key: str, kept: Json) -> None:
+def keep_undo(ledger: Ledger, org: str, run_id: str, attempt: int, kept: Kept) -> None:
     """Store what would undo a claimed effect, before it takes place. Raises Fenced."""
     with ledger.transaction() as connection:
         at = fence(connection, ledger, org, run_id, attempt)
         lock_head(connection, ledger, org)
         event = Event(run_id, attempt, "action_prepared", {}, at)
-        enter(connection, ledger, org, event, (ACTIONS, Change(key, {"undo": kept})))
+        enter(
+            connection, ledger, org, event, (ACTIONS, Change(kept.action_id, {"undo": kept.undo}))
+        )
 
 
 def find_lost(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement) -> None:

@@ -327,6 +327,13 @@ class Claim(Record):
     payload_sha256: str
 
 
+class Kept(Record):
+    """What would undo an effect that is about to take place."""
+
+    action_id: str
+    undo: Json
+
+
 class Settlement(Record):
     """What became of a claimed permit.
 

@@ -33,6 +33,7 @@ def upgrade() -> None:
     _create_actions()
     _create_switches()
     op.execute(APPROVALS)
+    _create_findings()
 
 
 def _text(name: str, nullable: bool = False) -> sa.Column[str]:
@@ -100,3 +101,36 @@ def _create_switches() -> None:
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("org_id", "name", name="switches_pkey"),
     )
+
+
+def _create_findings() -> None:
+    op.create_table(
+        "findings",
+        *map(_text, ("org_id", "fingerprint", "agent")),
+        _text("round", nullable=True),
+        *map(_text, ("kind", "subject", "severity", "said")),
+        sa.Column("reasons", DOCUMENT, nullable=False),
+        _text("state"),
+        sa.Column("first_seen_at", MOMENT, nullable=False),
+        sa.Column("opened_at", MOMENT, nullable=False),
+        _text("opened_run"),
+        sa.Column("last_seen_at", MOMENT, nullable=False),
+        _text("last_run"),
+        sa.Column("times_seen", sa.Integer(), nullable=False),
+        sa.Column("reopened", sa.Integer(), nullable=False),
+        sa.Column("looked_at", MOMENT, nullable=False),
+        sa.Column("good_runs", sa.Integer(), nullable=False),
+        _text("good_run", nullable=True),
+        sa.Column("resolved_at", MOMENT),
+        *(_text(name, nullable=True) for name in ("resolved_run", "acknowledged_by")),
+        sa.Column("acknowledged_at", MOMENT),
+        _text("note", nullable=True),
+        sa.Column("muted_until", MOMENT),
+        *(_text(name, nullable=True) for name in ("muted_by", "mute_reason", "owner", "channel")),
+        *(_text(name, nullable=True) for name in ("untold", "why_silent", "told_event")),
+        sa.Column("told_at", MOMENT),
+        _text("told_run", nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "fingerprint", name="findings_pkey"),
+    )
+    op.create_index("findings_by_state", "findings", ["org_id", "state", "last_seen_at"])
+    op.create_index("findings_by_round", "findings", ["org_id", "agent", "round"])

@@ -1,0 +1,92 @@
+"""What follows a person's answer: the second run of an approved permit, started once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from roundsman.log import get_logger
+
+# The door imports this file for every command; the engine's weight comes later.
+if TYPE_CHECKING:
+    from roundsman.catalog import Order, Started
+    from roundsman.settings import Settings
+    from roundsman.store import Ledger
+    from roundsman.store.approvals import Review
+    from roundsman.store.records import ActionRow
+
+# Whoever approved is starting the run at this moment; only later somebody else has to.
+STARTING_SECONDS = 30
+
+_log = get_logger(__name__, component="approvals")
+
+
+class Approvals:
+    """The question of A-077, for agents that act on their own account."""
+
+    @staticmethod
+    def allow(*, agent_name: str, action: str, context: Mapping[str, Any] | None = None) -> bool:
+        """Whether policy allows an action without asking anybody; the answer is logged.
+
+        What only reads is known by its verb; everything else counts as a change.
+        """
+        from roundsman.policy import load_policy
+        from roundsman.rules.approval import Request, decide, is_read
+
+        request = Request(
+            agent=agent_name,
+            action=action,
+            mutates=not is_read(action),
+            context=dict(context or {}),
+        )
+        decision = decide(load_policy(), request, datetime.now(UTC))
+        told = {"agent": agent_name, "action": action, "rule": decision.rule_id}
+        _log.info(f"policy says {decision.verdict}", metadata=told)
+        return decision.verdict == "allow"
+
+
+def approve(ledger: Ledger, settings: Settings, key: str, review: Review) -> Started:
+    """Say yes to a permit and start the run that uses it; gives that run.
+
+    Raises what the ledger refuses it for. Should this process die in between, the next one that
+    finds the approval starts the run.
+    """
+    from roundsman import catalog
+    from roundsman.store import approvals
+
+    row = approvals.approve(ledger, settings.org_id, key, review)
+    return catalog.start(_order(ledger, settings.org_id, (row, 0)), settings)
+
+
+def start_approved(ledger: Ledger, settings: Settings) -> list[str]:
+    """Start the runs of approvals whose approver died before it could; gives the permits' ids."""
+    from roundsman import catalog
+    from roundsman.store import approvals
+
+    late = datetime.now(UTC) - timedelta(seconds=STARTING_SECONDS)
+    left = approvals.unstarted(ledger, settings.org_id)
+    orphans = [(row, n) for row, n in left if row.reviewed_at and row.reviewed_at < late]
+    for row, runs_before in orphans:
+        catalog.start(_order(ledger, settings.org_id, (row, runs_before)), settings)
+    return [row.action_id for row, _ in orphans]
+
+
+def _order(ledger: Ledger, org: str, approved: tuple[ActionRow, int]) -> Order:
+    from roundsman.catalog import Order
+    from roundsman.store import runs
+    from roundsman.store.records import AskedBy
+
+    row, runs_before = approved
+    asked = runs.get_run(ledger, org, row.run_id)
+    who = row.reviewed_by or ""
+    return Order(
+        agent_or_round=row.round or row.agent,
+        params=asked.params,
+        asked_by=AskedBy(kind="cli", name=who),
+        user_email=asked.user_email,
+        parent_run_id=row.run_id,
+        action_id=row.action_id,
+        # Whoever starts it, and however often: it is one run.
+        key=f"action:{row.action_id}:{runs_before}",
+    )

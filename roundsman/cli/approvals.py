@@ -1,0 +1,195 @@
+"""`roundsman approvals`: what waits for a person's answer, and the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from roundsman.cli.complaint import Doors, Json, Quick, print_json, unknown
+from roundsman.cli.present import count
+
+if TYPE_CHECKING:
+    from roundsman.cli.ledger import Memory
+    from roundsman.store.approvals import Review
+    from roundsman.store.records import ActionRow
+
+STATES = ("waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired")
+ActionId = Annotated[
+    str, typer.Argument(metavar="ID", help="The action's id, or its first six or more letters.")
+]
+Note = Annotated[str | None, typer.Option("--note", help="Why; it stays in the ledger.")]
+
+approvals = typer.Typer(
+    cls=Doors,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Actions that wait for a person's answer.",
+)
+
+
+@approvals.command("list", cls=Quick)
+def list_approvals(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those that were answered too.")
+    ] = False,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List what waits for an answer, newest first."""
+    from roundsman.approvals import start_approved
+    from roundsman.cli.ledger import open_memory
+    from roundsman.store.approvals import Wanted, list_actions
+
+    memory = open_memory()
+    for key in start_approved(memory.ledger, memory.settings):
+        typer.echo(f"starting the approved run of {key[:12]}, which nobody had started", err=True)
+    states = () if everything else ("waiting",)
+    wanted = Wanted(states=states, agent=agent, was_asked=True, limit=limit)
+    found = list_actions(memory.ledger, memory.org, wanted)
+    print_actions(found, as_json, "approvals", "Nothing waits for an answer.")
+
+
+@approvals.command("show", cls=Quick)
+def show_approval(action_id: ActionId, as_json: Json = False) -> None:
+    """Tell what exactly is asked for, why, and who may answer."""
+    show_action(action_id, as_json)
+
+
+@approvals.command("approve", cls=Quick)
+def approve_action(
+    action_id: ActionId,
+    note: Note = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Show the run that acts, to its end.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Say yes: a new run looks again, acts if it is still needed, and reports."""
+    from roundsman.approvals import approve
+    from roundsman.cli.start import accepted, end_with, follow_to_end, tell
+
+    memory, key = named(action_id)
+    started = approve(memory.ledger, memory.settings, key, review_of(memory, note))
+    if not as_json:
+        typer.echo(f"approved {key[:12]}; starting the run that acts ...")
+    run_id = accepted(started)
+    if not follow:
+        shown = {"action_id": key, "state": "allowed", "run_id": run_id}
+        if as_json:
+            print_json(shown)
+        else:
+            typer.echo(f"run {run_id}; watch it: roundsman watch {run_id[:8]}")
+        return
+    follow_to_end(memory, started, run_id, quiet=as_json)
+    row = memory.run(run_id)
+    tell(memory, row, as_json)
+    end_with(row.status)
+
+
+@approvals.command("deny", cls=Quick)
+def deny_action(action_id: ActionId, note: Note = None, as_json: Json = False) -> None:
+    """Say no, for good: the same action on the same occasion is not asked for again."""
+    from roundsman.store.approvals import deny
+
+    memory, key = named(action_id)
+    row = deny(memory.ledger, memory.org, key, review_of(memory, note))
+    if as_json:
+        print_json(row)
+    else:
+        typer.echo(f"denied {key[:12]}: '{row.action}' on '{row.target}' will not be done")
+
+
+def named(action_id: str) -> tuple[Memory, str]:
+    """The ledger, and the whole id of an action of which the beginning was typed."""
+    from roundsman.cli.ledger import open_memory
+    from roundsman.store.approvals import get_action
+
+    memory = open_memory()
+    return memory, get_action(memory.ledger, memory.org, action_id).action_id
+
+
+def review_of(memory: Memory, note: str | None) -> Review:
+    """Who is typing, and why."""
+    from roundsman.cli.start import who
+    from roundsman.store.approvals import Review
+
+    return Review(who(memory.settings), note)
+
+
+def check_states(typed: str | None) -> tuple[str, ...]:
+    """The states of a comma-separated list; a wrong one lists the known ones."""
+    names = [name.strip() for name in (typed or "").split(",") if name.strip()]
+    for name in names:
+        if name not in STATES:
+            raise unknown("state", name, STATES)
+    return tuple(names)
+
+
+def print_actions(found: list[ActionRow], as_json: bool, name: str, nothing: str) -> None:
+    """Print permits as a table, or as a document."""
+    from roundsman.cli.present import table
+
+    if as_json:
+        print_json({name: [row.model_dump(mode="json") for row in found]})
+        return
+    if not found:
+        typer.echo(nothing)
+        return
+    columns = ("ID", "STATE", "ACTION", "TARGET", "AGENT", "ASKED", "UNTIL", "BY", "WHY")
+    table(
+        columns,
+        (
+            (
+                row.action_id[:12],
+                row.state,
+                row.action,
+                row.target,
+                row.round or row.agent,
+                row.proposed_at,
+                row.expires_at,
+                row.reviewed_by or row.settled_by or row.policy_rule_id,
+                row.said or row.review_note or row.reason,
+            )
+            for row in found
+        ),
+        cut="WHY",
+    )
+
+
+def show_action(action_id: str, as_json: bool) -> None:
+    """Print one permit with all that is known of it."""
+    from roundsman.cli.present import field
+    from roundsman.store.approvals import get_action
+
+    memory, key = named(action_id)
+    row = get_action(memory.ledger, memory.org, key)
+    if as_json:
+        print_json(row)
+        return
+    typer.echo(f"{row.action} on {row.target}: {row.state}")
+    for name, value in row.model_dump(mode="json").items():
+        if name not in ("action", "target", "state", "nonce", "signature"):
+            field(name, _words(value))
+    typer.echo(_next(row))
+
+
+def _words(value: Any) -> Any:
+    import json
+
+    if value in ([], {}):
+        return None
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+
+def _next(row: ActionRow) -> str:
+    key = row.action_id[:12]
+    if row.state == "waiting":
+        who = f" ({', '.join(row.approvers)} may answer)" if row.approvers else ""
+        return f"\nanswer it: roundsman approvals approve {key}, or deny {key}{who}"
+    if row.state == "unknown":
+        return f"\nlook outside, then: roundsman actions settle {key} done, or not-done"
+    if row.state == "done" and row.undo is not None:
+        return f"\nundo it: roundsman undo {row.acting_run or row.run_id}"
+    return f"\n{count(1, 'permit')}, proposed by run {row.run_id[:8]}"
