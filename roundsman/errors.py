@@ -20,7 +20,8 @@ class RoundsmanError(Exception):
     """A sentence that says what was attempted and what came back, and a remedy.
 
     `said` names the thing in quotes; `remedy` is what to do next and may be empty.
-    `status` is the answer's HTTP status where there was one.
+    `status` is the answer's HTTP status where there was one. `of_ledger` says that it is our own
+    store that failed, without which no run goes on.
     """
 
     wire_type: ClassVar[str] = "RoundsmanError"
@@ -30,6 +31,7 @@ class RoundsmanError(Exception):
         self.said = said
         self.remedy = remedy
         self.status = status
+        self.of_ledger = False
 
     def __str__(self) -> str:
         return f"{self.said}; {self.remedy}" if self.remedy else self.said

@@ -82,7 +82,7 @@ class Call:
 
     def gap(self, error: RoundsmanError) -> Gap | None:
         """What is left of a step that failed, noted in the ledger; None: the run cannot go on."""
-        if not leaves_gap(error.kind):
+        if not leaves_gap(error.kind, error.of_ledger):
             return None
         facts = redact({"said": error.said, "remedy": error.remedy})
         gap = Gap(step=self.name, error_type=error.kind, **facts)

@@ -160,6 +160,24 @@ def test_a_gap_raised_after_all_names_its_step() -> None:
     assert (last().error or {})["step"] == "count"
 
 
+def test_trouble_of_our_own_ledger_is_no_gap_but_the_end_of_the_run() -> None:
+    @step
+    def look() -> None:
+        with current().ledger.transaction() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM nowhere")
+
+    @agent(plan=("count",))
+    async def trusting(params: AgentParams) -> Outcome:
+        gap = await look.named("count").or_gap()
+        return Outcome(verdict="unknown", gaps=[gap] if gap else [])
+
+    with pytest.raises(Misread, match="ledger '.*' refused a statement"):
+        run(trusting)
+    row = last()
+    assert (row.status, (row.error or {})["step"]) == ("failed", "count")
+    assert "gap" not in kinds(row.run_id)
+
+
 def test_an_artifact_is_told_before_and_after_it_is_written() -> None:
     run(tiny.noting)
     row = last()

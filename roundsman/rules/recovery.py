@@ -73,6 +73,7 @@ def decide(kind: str, attempt: int, status: int | None = None, jitter: float = 0
     return Retry(DELAYS_SECONDS[attempt - 1] * (1 + JITTER_SHARE * jitter))
 
 
-def leaves_gap(kind: str) -> bool:
-    """Whether a flow may note the failure and go on."""
-    return kind in GAP_KINDS
+def leaves_gap(kind: str, of_ledger: bool = False) -> bool:
+    """Whether a flow may note the failure and go on; a report must not blame our own store's
+    trouble on the data."""
+    return kind in GAP_KINDS and not of_ledger

@@ -126,13 +126,19 @@ def place_of(url: URL) -> str:
 
 
 def translate(error: BaseException | None, place: str) -> RoundsmanError:
-    """Return our error for what a database said: full, locked, unreachable, broken, forbidden."""
+    """Return our error for what a database said: full, locked, unreachable, broken, forbidden.
+
+    It is marked as the ledger's own, not a system's that was looked at.
+    """
     lines = str(error).strip().splitlines()
     said = redact_text(lines[0] if lines else "no reason given")
     head = f"ledger '{place}'"
     if isinstance(error, sqlite3.Error):
-        return _translate_sqlite(head, said, getattr(error, "sqlite_errorcode", 0))
-    return _translate_postgresql(head, said, getattr(error, "sqlstate", None) or "")
+        ours = _translate_sqlite(head, said, getattr(error, "sqlite_errorcode", 0))
+    else:
+        ours = _translate_postgresql(head, said, getattr(error, "sqlstate", None) or "")
+    ours.of_ledger = True
+    return ours
 
 
 def _translate_sqlite(head: str, said: str, code: int) -> RoundsmanError:

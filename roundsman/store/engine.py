@@ -93,7 +93,9 @@ class Ledger:
             # From the raw rows of a verification, which SQLAlchemy does not see.
             raise translate(error, self.place) from error
         except PoolTimeout as error:
-            raise Unready(f"ledger '{self.place}' has no free connection", "try again") from error
+            busy = Unready(f"ledger '{self.place}' has no free connection", "try again")
+            busy.of_ledger = True
+            raise busy from error
 
 
 def open_ledger(

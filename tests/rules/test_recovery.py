@@ -49,6 +49,7 @@ def test_what_does_not_heal_is_never_tried_again(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["Unready", "Refused", "Misread", "BudgetSpent"])
 def test_a_look_that_failed_leaves_a_gap(kind: str) -> None:
     assert leaves_gap(kind)
+    assert not leaves_gap(kind, of_ledger=True)
 
 
 @pytest.mark.parametrize("kind", ["Mistake", "Cancelled", "Fenced", "Denied", "KeyError"])

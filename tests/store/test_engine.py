@@ -78,6 +78,7 @@ def test_a_server_that_does_not_answer_is_unready_and_its_password_is_not_printe
     with pytest.raises(Unready, match="not reachable") as refused:
         open_ledger(f"postgresql://u:hunter22@127.0.0.1:{port}/d", tmp_path / "key")
     assert "hunter22" not in str(refused.value)
+    assert refused.value.of_ledger
     assert not (tmp_path / "key").exists()
 
 
@@ -120,6 +121,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(Unready, match="the disk is full") as full:
         runs.close_run(ledger, ORG, run_id, 1, closing)
     assert full.value.remedy == "free some space"
+    assert full.value.of_ledger
     fill(ledger, pages=1_000_000)
     assert rows(ledger, "SELECT count(*) FROM events")[0][0] == before
     assert runs.get_run(ledger, ORG, run_id).status == "running"
