@@ -32,6 +32,8 @@ findings = Table(
     Column("looked_at", Moment, nullable=False),
     Column("good_runs", Integer, nullable=False),
     Column("good_run", Text),
+    # What the runs that saw it were looking at: only such a run can find it gone.
+    Column("scopes", Document, nullable=False),
     Column("resolved_at", Moment),
     Column("resolved_run", Text),
     # What people said.
@@ -47,6 +49,7 @@ findings = Table(
     Column("untold", Text),
     Column("why_silent", Text),
     Column("told_event", Text),
+    Column("told_severity", Text),
     Column("told_at", Moment),
     Column("told_run", Text),
     PrimaryKeyConstraint("org_id", "fingerprint", name="findings_pkey"),
