@@ -40,6 +40,7 @@ TRACEBACK_CHARACTERS_MAX = 8_000
 ENGINE_FILES = {
     str(Path(__file__).with_name(f"{name}.py")) for name in ("agent", "steps", "threads")
 }
+PERSONS_DOORS = ("cli", "api")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 R = TypeVar("R")
@@ -199,6 +200,7 @@ def _make_run(card: Card, ask: Ask, run_id: str, ledger: Ledger) -> Run:
         may_act=ask.params.get("allow_actions") is True,
         round=ask.round,
         asked_by=ask.user_email or by.name or by.kind,
+        is_persons=by.kind in PERSONS_DOORS,
         action_id=ask.action_id,
     )
     run = Run(who, ledger, ArtifactStore(settings.artifacts, settings.org_id))

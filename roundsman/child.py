@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import IO, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 from roundsman.agent import AgentFlow, spec_of
+from roundsman.approvals import start_approved
 from roundsman.attempt import AgentParams, Launch, ask_of, base_ask, check, launch, refusal
 from roundsman.catalog import Round, resolve
 from roundsman.envelope import ledger_of, ledger_pool, step_pool
@@ -285,9 +286,9 @@ def _making(place: Place, job: Job, told: Mapping[str, Any]) -> Making:
 
 
 async def _queue(place: Place, job: Job, run_id: str, holder: Holder | None) -> bool:
-    """Write the row; False where the same key was used before and that run is what was wanted."""
+    """Write the row; False where the same key was used before, which is answered."""
     if job.key and (row := await _in_thread(_known, place, run_id)):
-        place.door.say(elsewhere=True, run_id=run_id, status=row.status)
+        await _in_thread(_answer_again, place, job.ask, row)
         return False
     where = (place.ledger, place.org, run_id)
     try:
@@ -297,10 +298,20 @@ async def _queue(place: Place, job: Job, run_id: str, holder: Holder | None) -> 
         row = await _in_thread(_known, place, known.run_id) if job.key else None
         if row is None:
             raise
-        place.door.say(elsewhere=True, run_id=known.run_id, status=row.status)
+        await _in_thread(_answer_again, place, job.ask, row)
         return False
     place.door.say(run_id=run_id, queued=True)
     return True
+
+
+def _answer_again(place: Place, ask: Ask, first: AuditRow) -> None:
+    """The key has its run: say how that one stands, or refuse to take it for another request."""
+    try:
+        ledger_of_runs.check_same_request(first, ask)
+    except Mistake as error:
+        _refuse(place, ask, error)
+    else:
+        place.door.say(elsewhere=True, run_id=first.run_id, status=first.status)
 
 
 def _known(place: Place, run_id: str) -> AuditRow | None:
@@ -354,6 +365,7 @@ async def _tidy(place: Place, over: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(over.wait(), SETTLE_AFTER_SECONDS)
     await settle(place.ledger)
+    await _in_thread(start_approved, place.ledger, get_settings())
 
 
 async def _in_thread(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -67,6 +67,8 @@ class Identity(NamedTuple):
     may_act: bool = False
     round: str | None = None
     asked_by: str = ""
+    # Whether a person at a door asked for it, and not a schedule or an event.
+    is_persons: bool = False
     action_id: str | None = None
 
 
@@ -82,6 +84,7 @@ class Run:
         self.may_act = who.may_act
         self.round = who.round
         self.asked_by = who.asked_by
+        self.is_persons = who.is_persons
         # The approved permit that this run was started for, if any.
         self.action_id = who.action_id
         self.ledger = ledger

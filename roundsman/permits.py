@@ -15,16 +15,24 @@ from roundsman.errors import Denied, Mistake, Refused, RoundsmanError, Unready
 from roundsman.policy import load_policy, policy_hash
 from roundsman.rules.approval import Decision, Request, decide
 from roundsman.rules.permit import LostAnswer, may_claim, refusal_of
+from roundsman.rules.reasons import Reason
 from roundsman.store import actions
 from roundsman.store.records import ActionRow, Claim, Json, Kept, Proposal, Settlement
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _DECLARED = "roundsman_effect"
+# How decisions name the limits that a round sets for itself.
+ROUND = "round"
 
 
 class NotSent(Unready):
     """Nothing left this machine: the right to the effect was not used up."""
+
+    @property
+    def kind(self) -> str:
+        """For steps and reports it is what it is elsewhere: try again."""
+        return Unready.__name__
 
 
 class Acting(Protocol):
@@ -56,6 +64,7 @@ class Wish(BaseModel):
 
     The occasion names what makes this wish another one than yesterday's. `precondition` holds
     facts as the block's `current_facts` gives them. `limits`: `per_window`, `window_seconds`.
+    `ask_because` is the round's own reason to ask a person where policy would allow it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +75,7 @@ class Wish(BaseModel):
     context: Json = {}
     limits: Json = {}
     undoes: str | None = None
+    ask_because: Reason | None = None
 
 
 class Permit:
@@ -98,7 +108,8 @@ class Permit:
         why = "; ".join(reason.quote for reason in self.decision.reasons)
         judged = f"policy ({self.decision.rule_id}) says {self.decision.verdict}: {why}"
         if self.row is None:
-            return f"a dry run changes nothing; {judged}"
+            manner = "a dry run" if self._run.dry_run else "a run that may not act"
+            return f"{manner} changes nothing; {judged}"
         if self.may_act or self.row.state in ("waiting", "denied"):
             return judged if self.row.reviewed_by is None else _reviewed(self.row)
         return refusal_of(self.row.state, self.row.model_dump())
@@ -224,10 +235,12 @@ def ask_for(method: Callable[..., Any], wish: Wish, *args: Any, **kwargs: Any) -
         context={"items": 1, "over_budget": run.purse.meter.status()["exceeded"]} | wish.context,
     )
     policy = load_policy()
-    decision = decide(policy, request, datetime.now(UTC))
+    judged = decide(policy, request, datetime.now(UTC))
+    decision = _floored(judged, wish.ask_because)
     facts: Json = {
         "request": request.model_dump(mode="json"),
-        "decision": decision.model_dump(mode="json"),
+        # Policy's own word, so that another policy can be compared with it.
+        "decision": judged.model_dump(mode="json"),
         "policy_hash": policy_hash(policy),
     }
     if run.dry_run or not run.may_act:
@@ -249,10 +262,17 @@ def ask_for(method: Callable[..., Any], wish: Wish, *args: Any, **kwargs: Any) -
         four_eyes=decision.four_eyes,
         expires_minutes=decision.expires_minutes,
         facts=facts,
-        **wish.model_dump(exclude={"context"}),
+        **wish.model_dump(exclude={"context", "ask_because"}),
         context=request.context,
     )
     return Permit(run, declared.action, decision, run.fenced(actions.propose, proposal))
+
+
+def _floored(judged: Decision, because: Reason | None) -> Decision:
+    if because is None or judged.verdict != "allow":
+        return judged
+    told = {"verdict": "ask", "rule_id": ROUND, "reasons": (because,)}
+    return judged.model_copy(update=told)
 
 
 def act(method: Callable[..., Any], wish: Wish, *args: Any, **kwargs: Any) -> Any:

@@ -106,6 +106,7 @@ ACTIONS = keyed(
         "action_claimed",
         "action_prepared",
         "action_settled",
+        "action_judged",
         "action_erased",
     ),
     blanks={

@@ -20,7 +20,16 @@ from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event, lock_head
 from roundsman.store.keyed import Change, Row, enter, read_row
 from roundsman.store.leases import fence
-from roundsman.store.records import ActionRow, Claim, Event, Json, Kept, Proposal, Settlement
+from roundsman.store.records import (
+    ActionRow,
+    Claim,
+    Event,
+    Json,
+    Judged,
+    Kept,
+    Proposal,
+    Settlement,
+)
 from roundsman.store.tables import instant_text
 
 ID_LETTERS = 32
@@ -238,6 +247,17 @@ def find_lost(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlem
         event = Event(run_id, attempt, "action_settled", {}, at)
         change = Change(told.action_id, _settled(told, at))
         enter(connection, ledger, org, event, (ACTIONS, change))
+
+
+def judge(ledger: Ledger, org: str, run_id: str, attempt: int, told: Judged) -> None:
+    """Write down whether an effect did what it was for; a later look knows that. Raises Fenced."""
+    with ledger.transaction() as connection:
+        at = fence(connection, ledger, org, run_id, attempt)
+        lock_head(connection, ledger, org)
+        row = must_read(connection, ledger, org, told.action_id)
+        result = (row.result or {}) | {"helped": told.helped, "seen_after": told.said}
+        event = Event(run_id, attempt, "action_judged", {}, at)
+        enter(connection, ledger, org, event, (ACTIONS, Change(row.action_id, {"result": result})))
 
 
 def withdraw(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement) -> bool:

@@ -346,6 +346,14 @@ class Settlement(Record):
     result: Json | None = None
 
 
+class Judged(Record):
+    """Whether an effect helped; None: that could not be seen."""
+
+    action_id: str
+    helped: bool | None
+    said: str = ""
+
+
 class ActionRow(Record):
     """One permit, as `actions` has it."""
 
