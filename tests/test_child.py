@@ -126,6 +126,19 @@ def test_the_same_key_starts_one_run(settings: Settings) -> None:
     assert len(rows(settings)) == 1
 
 
+def test_the_same_key_for_another_request_is_refused_and_names_what_differs(
+    settings: Settings,
+) -> None:
+    first = start(order(seconds=0)._replace(key="monday"), settings).wait()
+    refused = start(order(seconds=0.1)._replace(key="monday"), settings).wait()["refused"]
+    assert refused["type"] == "ValidationError"
+    assert f"'monday' was used before, for run '{first['run_id']}'" in refused["message"]
+    assert "differs in parameter 'seconds'" in refused["message"]
+    newest, oldest = rows(settings)
+    assert (newest.status, newest.idempotency_key) == ("refused", None)
+    assert (oldest.status, oldest.run_id) == ("success", first["run_id"])
+
+
 def test_ctrl_c_at_the_door_cancels_the_run(
     settings: Settings, prefect_server: PrefectServer
 ) -> None:

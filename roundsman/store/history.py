@@ -12,7 +12,15 @@ from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
-from roundsman.store.records import ArtifactRow, AuditRow, HistoryFilter, StepRow, Unsettled
+from roundsman.store.records import (
+    ArtifactRow,
+    Ask,
+    AuditRow,
+    HistoryFilter,
+    Json,
+    StepRow,
+    Unsettled,
+)
 from roundsman.store.tables import agent_audit_log as log
 from roundsman.store.tables import artifacts as artifact_table
 from roundsman.store.tables import run_leases
@@ -20,6 +28,9 @@ from roundsman.store.tables import steps as step_table
 
 PREFIX_CHARACTERS_MIN = 6
 AMBIGUOUS_SHOWN_MAX = 5
+
+# What a request is, beside its parameters; who asks, and with which code, may change.
+_REQUEST = ("agent_type", "round", "retry_of", "action_id")
 
 
 def history(
@@ -61,6 +72,23 @@ def find_by_key(ledger: Ledger, org: str, key: str) -> AuditRow | None:
     with ledger.reading() as connection:
         row = connection.execute(query).mappings().first()
     return None if row is None else AuditRow.model_validate(dict(row))
+
+
+def check_same_request(first: AuditRow, ask: Ask) -> None:
+    """Raise Mistake where a key is given again for something else than the run that spent it.
+
+    A parameter that only one of them has came or went with the code, and is no difference.
+    """
+    told: Json = json.loads(canonical(redact(ask.params)))
+    known = sorted(first.params.keys() & told.keys())
+    wanted = [f"'{name}'" for name in _REQUEST if getattr(first, name) != getattr(ask, name)]
+    wanted += [f"parameter '{name}'" for name in known if first.params[name] != told[name]]
+    if wanted:
+        raise Mistake(
+            f"key '{stored_key(ask.key or '')}' was used before, for run '{first.run_id}', which"
+            f" differs in {', '.join(wanted)}",
+            f"give another key; or see 'roundsman show {first.run_id}' and ask for the same",
+        )
 
 
 def stored_key(key: str) -> str:

@@ -14,6 +14,7 @@ from roundsman.store import actions, audit
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
+from roundsman.store.history import check_same_request as check_same_request
 from roundsman.store.history import find_by_key as find_by_key
 from roundsman.store.history import get_run as get_run
 from roundsman.store.history import history as history

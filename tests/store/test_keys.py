@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,37 @@ def test_a_spent_key_names_the_run_that_has_it(ledger: Ledger) -> None:
     assert len(rows(ledger, "SELECT 1 FROM agent_audit_log")) == 1
     assert len(rows(ledger, "SELECT 1 FROM run_leases")) == 1
     assert queue(ledger, "elsewhere", key="once") != run_id
+
+
+def test_the_same_request_under_a_spent_key_is_the_first_run(ledger: Ledger) -> None:
+    queue(ledger, key="once", params={"days": 7, "dsn": "postgresql://u:hunter22@h/d"})
+    first = runs.find_by_key(ledger, ORG, "once")
+    assert first is not None
+    params = {"days": 7, "dsn": "postgresql://u:hunter22@h/d", "came_with_an_update": True}
+    again = {"params": params, "user_email": "bo@example.org", "code_version": "2"}
+    runs.check_same_request(first, ask(key="once", **again))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"params": {"days": 8}}, "differs in parameter 'days'$"),
+        ({"params": {"days": "7"}}, "differs in parameter 'days'$"),
+        ({"agent_type": "inbox_triage"}, "differs in 'agent_type'$"),
+        ({"round": "warehouse_health/other"}, "differs in 'round'$"),
+        ({"retry_of": "x", "params": {"days": 0}}, "differs in 'retry_of', parameter 'days'$"),
+    ],
+)
+def test_another_request_under_a_spent_key_is_a_mistake(
+    ledger: Ledger, changed: dict[str, Any], said: str
+) -> None:
+    run_id = queue(ledger, key="once")
+    first = runs.find_by_key(ledger, ORG, "once")
+    assert first is not None
+    with pytest.raises(Mistake) as no:
+        runs.check_same_request(first, ask(key="once", **changed))
+    assert re.match(f"key 'once' was used before, for run '{run_id}', which {said}", no.value.said)
+    assert "another key" in no.value.remedy
 
 
 def test_a_run_queued_twice_is_told_apart_from_other_mistakes(ledger: Ledger) -> None:
