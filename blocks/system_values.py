@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise Mistake(f"'{path}' is no mapping", "write 'search:', 'warehouse:' and 'transform:'")
+        raise Mistake(f"'{path}' is no mapping", "write 'search:', 'warehouse:', ...")
     return {str(key): value for key, value in cast("dict[object, Any]", content).items()}
 
 

@@ -18,7 +18,7 @@ from roundsman.errors import Mistake
 from roundsman.rules.redaction import register_secret
 from roundsman.settings import environment, get_settings
 
-Role = Literal["search", "warehouse", "transform"]
+Role = Literal["search", "warehouse", "transform", "notify"]
 
 # role: kind: where the block's class is. Imported when a system of that kind is read.
 KINDS: dict[Role, dict[str, str]] = {
@@ -31,6 +31,13 @@ KINDS: dict[Role, dict[str, str]] = {
         "bigquery": "blocks.warehouse:BigQueryWarehouse",
     },
     "transform": {"dbt": "blocks.transform:DbtTransform"},
+    "notify": {
+        "outbox": "blocks.notify:OutboxNotify",
+        "slack": "blocks.notify:SlackNotify",
+        "email": "blocks.notify:EmailNotify",
+        "webhook": "blocks.notify:WebhookNotify",
+        "pagerduty": "blocks.notify:PagerDutyNotify",
+    },
 }
 SYSTEM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 HASH_LETTERS = 16
@@ -61,12 +68,16 @@ class Systems(BaseModel):
     search: dict[str, System] = {}
     warehouse: dict[str, System] = {}
     transform: dict[str, System] = {}
+    notify: dict[str, System] = {}
 
     def of(self, role: Role) -> dict[str, System]:
         """The systems of one role."""
-        return {"search": self.search, "warehouse": self.warehouse, "transform": self.transform}[
-            role
-        ]
+        return {
+            "search": self.search,
+            "warehouse": self.warehouse,
+            "transform": self.transform,
+            "notify": self.notify,
+        }[role]
 
     def all(self) -> list[System]:
         """Every system, in the order of the roles and of the file."""

@@ -14,14 +14,17 @@ FLOORS = ("deployments", "flows", "tasks", "blocks", "roundsman")
 # Inside roundsman: a module may import its own floor and those below it.
 INNER_FLOORS = (
     {"cli", "api", "demo"},
-    {"agent", "attempt", "budget", "catalog", "child", "envelope", "steps", "threads"},
+    {
+        *("agent", "approvals", "attempt", "budget", "catalog", "child", "envelope"),
+        *("permits", "steps", "threads"),
+    },
     {"store", "events", "metrics", "log"},
-    {"settings"},
+    {"policy", "settings"},
     {"rules"},
     {"errors"},
 )
 # Libraries that a rule may use beside the standard library.
-PURE_LIBRARIES = {"pydantic"}
+PURE_LIBRARIES = {"pydantic", "jinja2"}
 # Standard modules through which a rule could reach the world.
 IMPURE = {"os", "io", "socket", "subprocess", "random", "time", "logging", "pathlib", "sqlite3"}
 # library: the files (or rooms) that may import it.
@@ -44,6 +47,8 @@ DOORS = {
     "google": ("blocks/warehouse/bigquery",),
     "duckdb": ("blocks/warehouse/duckdb.py",),
     "sqlglot": ("blocks/warehouse/sql.py",),
+    "standardwebhooks": ("blocks/notify/webhook.py",),
+    "smtplib": ("blocks/notify/email.py",),
 }
 
 

@@ -42,4 +42,30 @@ transform: {}
   #   project_dir: /srv/dbt
   #   profiles_dir: /srv/dbt
   #   target: prod
+
+notify:
+  # Where people are told. This one is a file: one JSON document a line for each message.
+  local:
+    kind: outbox
+    path: outbox.jsonl
+
+  # slack:
+  #   kind: slack
+  #   url: ${SLACK_WEBHOOK_URL}
+  #   # The title in your own words; more in docs/guides/notify.md
+  #   # title_template: "{{ severity }}: {{ said }}"
+  # mail:
+  #   kind: email
+  #   host: smtp.example.com
+  #   user: roundsman
+  #   password: ${SMTP_PASSWORD}
+  #   sender: roundsman@example.com
+  #   to: [data-team@example.com]
+  # hook:
+  #   kind: webhook
+  #   url: ${WEBHOOK_URL}
+  #   secret: ${WEBHOOK_SECRET}
+  # pager:
+  #   kind: pagerduty
+  #   routing_key: ${PAGERDUTY_ROUTING_KEY}
 """

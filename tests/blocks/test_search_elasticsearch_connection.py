@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -40,44 +38,10 @@ def test_a_broken_cloud_id_is_a_mistake() -> None:
         ElasticsearchSearch(cloud_id="nonsense").newest(DATA)
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 with its key, in one PEM file."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.Encoding.PEM
-    private = key.private_bytes(
-        form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = tmp_path / "server.pem"
-    path.write_bytes(made.public_bytes(form) + private)
-    return path
-
-
 def test_a_server_is_trusted_by_its_ca_file_and_by_nothing_else(
-    scripted: Callable[..., Scripted], certificate: Path, tmp_path: Path
+    scripted: Callable[..., Scripted], tls: ssl.SSLContext, certificate: Path, tmp_path: Path
 ) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server = scripted(headers=PRODUCT, tls=context).on("POST", "/_field_caps", Reply(CAPS))
+    server = scripted(headers=PRODUCT, tls=tls).on("POST", "/_field_caps", Reply(CAPS))
     server.on("POST", "/_search", Reply(COUNTED))
 
     assert count_in(search_at(server, ca_file=certificate)) == [Bucket(DAY, 3, 7)]

@@ -43,6 +43,9 @@ warehouse:
     maximum_bytes_billed: "${BQ_BYTES:-10000000000}"
 transform:
   local: {kind: dbt, project_dir: dbt, profiles_dir: dbt, target: dev}
+notify:
+  local: {kind: outbox, path: outbox.jsonl}
+  team: {kind: slack, url: "${SLACK_URL}", title_template: "{{ severity }}: {{ said }}"}
 """
 
 Write = Callable[[str], Path]
@@ -51,7 +54,7 @@ Write = Callable[[str], Path]
 @pytest.fixture
 def write(run_home: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes the systems.yaml of this test's home."""
-    for name in ("ES_HOST", "ES_API_KEY", "ES_CLOUD_ID", "BQ_PROJECT", "BQ_BYTES"):
+    for name in ("ES_HOST", "ES_API_KEY", "ES_CLOUD_ID", "BQ_PROJECT", "BQ_BYTES", "SLACK_URL"):
         monkeypatch.delenv(name, raising=False)
 
     def write(text: str) -> Path:
@@ -82,6 +85,8 @@ def test_a_full_file_is_read_and_systems_that_lack_their_secrets_hinder_no_other
         "warehouse.local",
         "warehouse.prod",
         "transform.local",
+        "notify.local",
+        "notify.team",
     ]
     assert systems.warehouse["prod"].kind == "bigquery"
     assert list_systems() == systems.all()
@@ -132,6 +137,25 @@ def test_a_loaded_secret_is_redacted_from_then_on(
     assert "nobody-guesses" not in redact_text("it said a-key-that-nobody-guesses twice")
 
 
+def test_an_address_that_is_secret_is_redacted_whole_and_by_its_path(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(FULL)
+    monkeypatch.setenv("SLACK_URL", "https://hooks.example/services/T0/B0/nobodyguesses")
+
+    block: Any = load_system("notify", "team")
+
+    assert block.place == "slack at 'hooks.example'"
+    assert redact_text("GET /services/T0/B0/nobodyguesses 404") == "GET *** 404"
+    assert "nobodyguesses" not in f"{block!r}{redact_text(block.url.get_secret_value())}"
+    outbox: Any = load_system("notify", "local")
+    assert outbox.path == path.parent / "outbox.jsonl"
+    monkeypatch.setenv("SLACK_URL", "hooks.example/nobodyguesses")
+    with pytest.raises(Mistake, match=r"notify\.team\.url: is no address") as mistake:
+        load_system("notify", "team")
+    assert "nobodyguesses" not in str(mistake.value)
+
+
 def test_a_reference_that_resolves_to_nothing_counts_as_not_written(write: Write) -> None:
     write('search: {p: {kind: elasticsearch, url: "http://a:1", api_key: "${ES_API_KEY:-}"}}')
 
@@ -148,7 +172,7 @@ def test_an_empty_file_has_no_systems(write: Write) -> None:
     [
         ("search: [", "in line 1"),
         ("- a", "is no mapping; write 'search:'"),
-        ("serch: {}", "'serch' is no role; use search, warehouse, transform"),
+        ("serch: {}", "'serch' is no role; use search, warehouse, transform, notify"),
         ("search: [a]", "search is no mapping"),
         ("search: {a: b}", "search.a is no mapping"),
         ("search: {Local: {kind: sqlite, path: a}}", "'Local' in search is no name"),
@@ -188,6 +212,18 @@ def test_an_empty_file_has_no_systems(write: Write) -> None:
         (
             "warehouse: {a: {kind: bigquery, project: p, maximum_bytes_billed: many}}",
             "warehouse.a.maximum_bytes_billed: input should be a valid integer",
+        ),
+        (
+            "notify: {a: {kind: slack, url: 'https://hooks.example/topsecret'}}",
+            "the secret notify.a.url is written out",
+        ),
+        (
+            "notify: {a: {kind: outbox, path: o, text_template: '{{ topsecrt }}'}}",
+            "notify.a.text_template: the text template names the unknown field 'topsecrt'; known:",
+        ),
+        (
+            "notify: {a: {kind: outbox, path: o, title_template: '{{ said'}}",
+            "notify.a.title_template: the title template does not compile in line 1",
         ),
         (
             "search: {a: {kind: elasticsearch, url: 'http://b:1', api_key: {file: no/such}}}",
@@ -264,6 +300,7 @@ def test_copies_for_the_ui_carry_no_secret_and_can_be_made_again(
 
     write(FULL)
     monkeypatch.setenv("ES_API_KEY", "a-key-that-nobody-sees")
+    monkeypatch.setenv("SLACK_URL", "https://hooks.example/that-nobody-sees")
 
     async def copy_twice() -> tuple[list[str], str]:
         await copy_to_prefect()
@@ -276,5 +313,6 @@ def test_copies_for_the_ui_carry_no_secret_and_can_be_made_again(
 
     assert "elasticsearch-search/search-prod" in names
     assert "sqlite-search/search-local" in names
+    assert "slack-notify/notify-team" in names
     assert "http://127.0.0.1:9200" in documents
     assert "nobody-sees" not in documents

@@ -56,6 +56,7 @@ def test_what_init_writes_is_valid(roundsman, home):
     assert [s.where for s in read_systems(home / "systems.yaml").all()] == [
         "search.local",
         "warehouse.local",
+        "notify.local",
     ]
 
 

@@ -1,0 +1,44 @@
+"""How words that others wrote are made harmless before they are shown or sent: plain and short."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Letters that turn the reading direction round, and invisible ones that hide words in words.
+_UNSEEN = re.compile("[\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CUT = "... (cut, {count} characters)"
+
+
+def clean_text(text: str, characters_max: int) -> str:
+    """Lines of text without control characters or letters that nobody sees; bounded."""
+    # Looking at every letter of what is cut anyway would let a long text take long.
+    head = text[: 2 * characters_max]
+    plain = _UNSEEN.sub("", _LINE_ENDS.sub("\n", head))
+    kept = "".join(letter for letter in plain if letter in "\n\t" or not _is_control(letter))
+    kept = kept.strip()
+    if len(head) == len(text) and len(kept) <= characters_max:
+        return kept
+    return _shorten(kept, characters_max, len(text))
+
+
+def clean_line(text: str, characters_max: int) -> str:
+    """The same, as one line."""
+    one = " ".join(clean_text(text, 2 * characters_max).split())
+    return one if len(one) <= characters_max else _shorten(one, characters_max, len(text))
+
+
+def cut(text: str, characters_max: int) -> str:
+    """The text, or its beginning and how long it was."""
+    return text if len(text) <= characters_max else _shorten(text, characters_max, len(text))
+
+
+def _shorten(text: str, characters_max: int, count: int) -> str:
+    note = _CUT.format(count=count)
+    return text[: max(0, characters_max - len(note))].rstrip() + note
+
+
+def _is_control(letter: str) -> bool:
+    # Surrogates without a partner (Cs) cannot even be encoded.
+    return unicodedata.category(letter) in ("Cc", "Cs")
