@@ -1,25 +1,30 @@
-"""Do search and warehouse hold the same rows, is the data fresh, does dbt live: look and tell."""
+"""Do search and warehouse hold the same rows, is it fresh, does dbt live: look, mend, tell."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from pydantic import Field, model_validator
 
 from blocks.systems import Role, configuration_hash, load_system
 from blocks.transform import Transform
 from roundsman.agent import AgentParams, Gap, Outcome, agent, current
+from roundsman.rules.finding import FindingRules
 from roundsman.rules.health import Findings, summarize_health
+from roundsman.rules.need import Seen
 from roundsman.rules.parity import Strength, Tolerance
 from roundsman.rules.pulse import PulseReading, judge_pulse
-from roundsman.rules.remediation import judge_remediation
+from roundsman.rules.remediation import Limits, Remediation
 from roundsman.rules.report import Report
+from roundsman.rules.sightings import Subjects, findings_of
 from roundsman.rules.windows import Dataset, Reading, Scalar, Settling, Zone
-from tasks.comparison import Depth, compare_sides
+from tasks.comparison import Comparison, Depth, compare_sides
 from tasks.dataset import Sides, estimate_readings, open_source
+from tasks.findings import Scene, Sightings, record_findings, tell_people
+from tasks.remediation import Rebuild, pending, remediate, tell_help
 from tasks.report import copy_to_prefect, write_report
-from tasks.survey import check_freshness, check_parity, survey_sides, told
+from tasks.survey import Survey, check_freshness, check_parity, survey_sides, told
 from tasks.transform import read_pulse
 
 PLAN = (
@@ -30,6 +35,13 @@ PLAN = (
     "dbt_pulse",
     "auto_remediate",
     "summarize",
+    "notify",
+)
+# What findings are about: runs that differ in these look at different things.
+LOOKED_AT = (
+    *("search", "warehouse", "transform", "index", "table", "days", "time_zone", "strength"),
+    *("search_time_field", "search_key_field", "search_filter"),
+    *("warehouse_time_field", "warehouse_key_field", "warehouse_filter", "dbt_selectors"),
 )
 
 
@@ -87,6 +99,12 @@ class Params(AgentParams):
         default=26.0, gt=0, description="How long ago the last dbt run may be"
     )
 
+    full_refresh: bool = Field(default=False, description="A build makes everything anew")
+    limits: Limits = Field(default=Limits(), description="How far and how often a build may go")
+    findings: FindingRules = Field(
+        default=FindingRules(), description="Whose concern problems are, and who is told"
+    )
+
     @model_validator(mode="after")
     def _has_fingerprints(self) -> Self:
         named = (self.search_fingerprint_field, self.warehouse_fingerprint_field)
@@ -103,6 +121,8 @@ def hash_systems(params: Params) -> dict[str, str]:
     names: dict[Role, str] = {"search": params.search, "warehouse": params.warehouse}
     if params.transform:
         names["transform"] = params.transform
+    if params.findings.channel:
+        names["notify"] = params.findings.channel
     return {
         f"{role}/{name}": configuration_hash(load_system(role, name))
         for role, name in names.items()
@@ -116,52 +136,93 @@ def hash_systems(params: Params) -> dict[str, str]:
     systems=hash_systems,
 )
 async def warehouse_health(params: Params) -> Outcome:
-    """Compare search and warehouse down to the rows, check freshness and dbt, and report."""
-    run, now = current(), datetime.now(UTC)
+    """Compare search and warehouse, check freshness and dbt, have stale models built, and tell."""
+    scene = _scene(params)
+    look = await _look(params)
+    changes = await record_findings(scene, look.sightings)
+    remediation = await remediate(look.seen, _rebuild(params))
+    if remediation.triggered:
+        before, look = look, await _look(params)
+        changes += await record_findings(scene, look.sightings)
+        remediation = await tell_help(before.seen, look.seen, remediation)
+
+    report = _report(params, look, remediation)
+    written = await write_report.named("summarize")(report)
+    await copy_to_prefect(current().agent, written)
+    sent = await tell_people(scene, changes)
+    artifacts = report.artifacts() | {
+        "files": written.files,
+        "pending_actions": pending(remediation, sent),
+        "notifications": [one.model_dump() for one in sent],
+    }
+    return Outcome(verdict=report.summary.status, artifacts=artifacts, gaps=look.gaps)
+
+
+class _Look(NamedTuple):
+    """All that one look at the platform came to."""
+
+    at: datetime
+    survey: Survey
+    compared: Comparison
+    found: Findings
+    pulse: PulseReading | None
+    gaps: list[Gap]
+    subjects: Subjects
+
+    @property
+    def seen(self) -> Seen:
+        """What a remediation judges."""
+        found = self.found
+        return Seen(parity=found.parity, freshness=found.freshness, pulse=found.dbt)
+
+    @property
+    def sightings(self) -> Sightings:
+        """The problems of this look, and what it was able to judge."""
+        return Sightings(self.at, *findings_of(self.found, self.subjects, self.pulse))
+
+
+async def _look(params: Params) -> _Look:
+    now, sides = datetime.now(UTC), _open_sides(params)
+    survey = await survey_sides(sides, now, _settling(params))
+    compared = await compare_sides(sides, survey.daily, survey.window, _depth(params))
     tolerance = Tolerance(
         threshold_percent=params.threshold_percent, min_difference=params.min_difference
     )
-    sides, depth = _open_sides(params), _depth(params)
-
-    survey = await survey_sides(sides, now, _settling(params))
-    looked = await compare_sides(sides, survey.daily, survey.window, depth)
     parity = await check_parity(
-        survey.counts, survey.window, tolerance, looked.keys, looked.incomplete
+        survey.counts, survey.window, tolerance, compared.keys, compared.incomplete
     )
     freshness = await check_freshness(*survey.newest_rows, now, params.slo_minutes)
     pulse = await _read_pulse(params)
-    remediation = judge_remediation(parity, freshness, params.dry_run)
-    run.skip("auto_remediate", remediation.reason)
-
-    gaps = [gap for gap in (*survey.gaps, *looked.gaps, pulse) if isinstance(gap, Gap)]
+    gaps = [gap for gap in (*survey.gaps, *compared.gaps, pulse) if isinstance(gap, Gap)]
     found = Findings(
         parity=parity,
         freshness=freshness,
         dbt=judge_pulse(told(pulse), now, params.dbt_age_hours_max) if pulse else None,
-        keys=looked.keys,
+        keys=compared.keys,
         sides=survey.side_findings(),
         unusual_days=survey.unusual_days(),
         drifts=survey.drifts(),
         gaps=tuple(gaps),
     )
-    report = Report(
-        run_id=run.id,
+    read = told(pulse) if pulse else None
+    return _Look(now, survey, compared, found, read, gaps, _subjects(params))
+
+
+def _report(params: Params, look: _Look, remediation: Remediation) -> Report:
+    return Report(
+        run_id=current().id,
         objective=params.objective,
-        made_at=now,
+        made_at=look.at,
         systems=_name_systems(params),
-        window=survey.window,
+        window=look.survey.window,
         strength=params.strength,
-        level=looked.level,
-        buckets=looked.buckets,
-        estimate=looked.estimate,
-        found=found,
+        level=look.compared.level,
+        buckets=look.compared.buckets,
+        estimate=look.compared.estimate,
+        found=look.found,
         remediation=remediation,
-        summary=summarize_health(found),
+        summary=summarize_health(look.found),
     )
-    written = await write_report.named("summarize")(report)
-    await copy_to_prefect(run.agent, written)
-    artifacts = report.artifacts() | {"files": written.files}
-    return Outcome(verdict=report.summary.status, artifacts=artifacts, gaps=gaps)
 
 
 def explain(params: Params) -> list[Reading]:
@@ -172,6 +233,29 @@ def explain(params: Params) -> list[Reading]:
         why = "source freshness and the results of the last run"
         readings.append(Reading(f"transform/{params.transform}", what, why, None, None))
     return readings
+
+
+def _scene(params: Params) -> Scene:
+    """Whose findings these are; runs that look at other things find none of them gone."""
+    looked_at = params.model_dump(mode="json", include=set(LOOKED_AT))
+    return Scene(params.findings, looked_at)
+
+
+def _subjects(params: Params) -> Subjects:
+    return Subjects(search=params.index, warehouse=params.table, transform=params.transform)
+
+
+def _rebuild(params: Params) -> Rebuild:
+    transform = None
+    if params.transform:
+        transform = cast("Transform", load_system("transform", params.transform))
+    return Rebuild(
+        transform=transform,
+        name=params.transform or "",
+        selectors=params.dbt_selectors,
+        full_refresh=params.full_refresh,
+        limits=params.limits,
+    )
 
 
 async def _read_pulse(params: Params) -> PulseReading | Gap | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from roundsman.errors import Misread
+from roundsman.rules.build import BUILT_KINDS, BuildResult, judge_build
 from roundsman.rules.pulse import FreshnessStatus, NodeKind, NodeResult, SourceFreshness
 
 ARTIFACT_BYTES_MAX = 200_000_000
@@ -18,6 +20,10 @@ MESSAGE_LETTERS_MAX = 500
 
 # Commands that do something to the nodes of their results; `compile` and `docs` leave results too.
 RUNNING = frozenset({"build", "run", "test", "seed", "snapshot", "retry", "clone"})
+# dbt writes variables of this prefix, without it, into the metadata of what it leaves.
+MARK_PREFIX = "DBT_ENV_CUSTOM_ENV_"
+ACTION_MARK = "ROUNDSMAN_ACTION"
+NODES_MARK = "ROUNDSMAN_NODES"
 _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
@@ -27,6 +33,7 @@ class _Part(BaseModel):
 
 class _Metadata(_Part):
     generated_at: datetime
+    env: dict[str, str] = {}
 
 
 class _Arguments(_Part):
@@ -69,6 +76,18 @@ class RunResults(_Part):
             for result in self.results
             if chosen is None or result.unique_id in chosen
         )
+
+    def build_of(self, action: str) -> BuildResult | None:
+        """The build that bore this mark; None where it was another one, or was broken off.
+
+        An interrupted dbt leaves the results of what it got to, so the nodes are counted.
+        """
+        marks, nodes = self.metadata.env, self.nodes(None)
+        if marks.get(ACTION_MARK) != action:
+            return None
+        if sum(node.kind in BUILT_KINDS for node in nodes) < int(marks.get(NODES_MARK) or 0):
+            return None
+        return judge_build(nodes, self.ran_at, self.elapsed_time)
 
 
 class _Period(_Part):
@@ -142,19 +161,48 @@ def read_artifact(path: Path, kind: type[Artifact]) -> Artifact | None:
         raise Misread(f"dbt's '{path}' cannot be read: {error}", "open it to this user") from error
 
 
+class _NodeConfig(_Part):
+    materialized: str | None = None
+
+
 class _Node(_Part):
     resource_type: str
+    config: _NodeConfig = _NodeConfig()
 
 
-class _Manifest(_Part):
+class Manifest(_Part):
+    """`manifest.json`, as far as we need it."""
+
     nodes: dict[str, _Node]
+    child_map: dict[str, list[str]] = {}
+
+    def to_build(self, chosen: Iterable[str]) -> frozenset[str]:
+        """Those of the chosen nodes that a build makes anew; ephemeral models leave no trace."""
+        found = ((unique_id, self.nodes.get(unique_id)) for unique_id in chosen)
+        return frozenset(
+            unique_id
+            for unique_id, node in found
+            if node
+            and node_kind(unique_id) in BUILT_KINDS
+            and node.config.materialized != "ephemeral"
+        )
+
+    def downstream(self, chosen: Iterable[str]) -> frozenset[str]:
+        """Everything that is made, at whatever remove, from the chosen nodes; not those."""
+        start = frozenset(chosen)
+        seen, ahead = set(start), list(start)
+        while ahead:
+            fresh = set(self.child_map.get(ahead.pop(), ())) - seen
+            seen |= fresh
+            ahead.extend(fresh)
+        return frozenset(seen) - start
 
 
 def count_models(path: Path) -> int | None:
     """How many models the project has by its manifest; None where that is not cheaply known."""
     if not path.is_file() or path.stat().st_size > MANIFEST_BYTES_MAX:
         return None
-    manifest = read_artifact(path, _Manifest)
+    manifest = read_artifact(path, Manifest)
     kinds: list[Any] = [node.resource_type for node in manifest.nodes.values()] if manifest else []
     return kinds.count("model")
 

@@ -31,6 +31,8 @@ QUIET = {
 }
 # Log lines that are the command's own answer.
 _SPOKEN = frozenset({"PrintEvent", "DebugCmdOut", "DebugCmdResult"})
+# Log lines by which dbt says that it has begun with a node or a hook.
+_BEGUN = frozenset({"LogStartLine", "LogHookStartLine", "NodeStart"})
 _FAILED_CHECKS = re.compile(r"\d+ checks? failed")
 _COLOURS = re.compile(r"\x1b\[\d*m")
 # Words by which dbt and its adapters say that it may work a moment later.
@@ -43,25 +45,44 @@ _PASSING = (
 )
 
 
+# What dbt runs in: a thread of it waits for the end of its input, which comes when we close it or
+# die, however we die, and then ends dbt with all that it started. Works wherever there are pipes
+# and process groups; the folder of this file must not be on dbt's path, so it is no module.
+_LEASHED = """
+import os, runpy, signal, threading
+
+def follow():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=follow, daemon=True).start()
+runpy.run_module("dbt.cli.main", run_name="__main__", alter_sys=True)
+"""
+
+
 class Finished(NamedTuple):
-    """What a dbt command said: its exit code, its lines of plain output, its error if any."""
+    """What a dbt command said: exit code, plain lines, error if any, whether it began a node."""
 
     code: int
     plain: list[str]
     error: str | None
+    begun: bool = False
 
 
 def run_dbt(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float
 ) -> Finished:
-    """Run one dbt command in the folder; Unready, and all of it killed, after so many seconds."""
-    command = [sys.executable, "-W", "ignore", "-m", "dbt.cli.main", "--log-format", "json"]
+    """Run one dbt command in the folder; Unready, and all of it killed, after so many seconds.
+
+    It does not outlive this process, even if that is killed.
+    """
+    command = [sys.executable, "-W", "ignore", "-c", _LEASHED, "--log-format", "json"]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=folder,
             env={**environment, **QUIET},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -86,13 +107,14 @@ def meaning(what: str, said: str) -> RoundsmanError:
 def _wait(process: subprocess.Popen[bytes], arguments: Sequence[str], seconds: float) -> None:
     run = current_or_none()
     deadline = time.monotonic() + seconds
+    limit = "build_timeout_seconds" if arguments[0] == "build" else "timeout_seconds"
     while process.poll() is None:
         if run is not None:
             run.check_alive()
         if time.monotonic() >= deadline:
             raise Unready(
                 f"dbt {arguments[0]} took longer than {seconds:.3g} s and was ended",
-                "narrow the selectors, or raise timeout_seconds in systems.yaml",
+                f"narrow the selectors, or raise {limit} in systems.yaml",
             )
         try:
             process.wait(LOOK_SECONDS)
@@ -105,24 +127,29 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 def _finished(code: int, output: IO[bytes]) -> Finished:
     output.seek(0)
     plain: list[str] = []
     errors: list[str] = []
+    begun = False
     for line in output.read(OUTPUT_BYTES_MAX).decode(errors="replace").splitlines():
         said = _log_line(line)
         if said is None:
             plain.append(line)
         elif said.get("name") in _SPOKEN:
             plain.append(_COLOURS.sub("", str(said.get("msg"))))
+        elif said.get("name") in _BEGUN:
+            begun = True
         elif said.get("level") == "error" and said.get("msg"):
             errors.append(str(said["msg"]).removeprefix("Encountered an error:").strip())
     if not errors and code:
         told = [i for i, line in enumerate(plain) if _FAILED_CHECKS.search(line)]
         errors = plain[told[0] :] if told else plain[-LINES_QUOTED:]
-    return Finished(code, plain, " ".join(errors) or None)
+    return Finished(code, plain, " ".join(errors) or None, begun)
 
 
 def _log_line(line: str) -> dict[str, Any] | None:

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from blocks.patience import at_most
 from blocks.transform.artifacts import (
+    ACTION_MARK,
+    MARK_PREFIX,
+    NODES_MARK,
     RUNNING,
+    Manifest,
     RunResults,
     Sources,
     count_models,
+    node_kind,
+    node_name,
     read_artifact,
 )
+from blocks.transform.build import PLAIN, not_begun, what_became
 from blocks.transform.child import Finished, listed_ids, meaning, run_dbt
 from blocks.transform.contract import Transform
 from blocks.transform.project import Project, find_project, mentions_freshness
 from blocks.warehouse.lease import held
 from roundsman.budget import spend
-from roundsman.errors import Mistake
+from roundsman.errors import Cancelled, Mistake, Refused, Unready
+from roundsman.permits import Permit, effect
+from roundsman.rules.build import BUILT_KINDS, BlastRadius, BuildResult
 from roundsman.rules.pulse import PulseReading, SourceFreshness
 from roundsman.rules.windows import Probe
 from roundsman.settings import environment, get_settings
+from roundsman.store.records import Json
 
 SELECTORS_MAX = 100
 
 
 class DbtTransform(Transform):
-    """A dbt project on this machine; reading it writes nothing into its folder."""
+    """A dbt project on this machine; reading it writes nothing into its folder, building does."""
 
     _block_type_name = "Transformation by dbt"
     _block_type_slug = "dbt-transform"
@@ -50,12 +60,20 @@ class DbtTransform(Transform):
     timeout_seconds: float = Field(
         default=300.0, gt=0, description="After how long a dbt command is ended."
     )
+    build_timeout_seconds: float = Field(
+        default=3_600.0, gt=0, description="After how long a dbt build is ended."
+    )
+
+    NO_UNDO: ClassVar[dict[str, str]] = {
+        "build": "dbt keeps no earlier version of what it builds anew; restore the tables from a "
+        "backup or by the warehouse's own time travel"
+    }
 
     def pulse(self, selectors: Sequence[str] = (), run_freshness: bool = True) -> PulseReading:
         """See the contract: files are read, and dbt is asked once, with selectors twice."""
         _check(selectors)
         project = self._project()
-        results = read_artifact(project.target_folder / "run_results.json", RunResults)
+        results = self._results(project)
         sources = self._freshness(project, selectors) if run_freshness else None
         command = results.args.which if results else None
         if results is None or (command is not None and command not in RUNNING):
@@ -84,6 +102,81 @@ class DbtTransform(Transform):
             can_write=True,
             notes=(f"project '{self.project_dir}'", "dbt builds with these credentials"),
         )
+
+    def blast_radius(self, selectors: Sequence[str] = ()) -> BlastRadius:
+        """See the contract: dbt says what is selected, its manifest what hangs on that."""
+        _check(selectors)
+        selected, reached = self._reach(self._project(), selectors)
+        return BlastRadius(
+            selected=_names(selected),
+            downstream=_names(each for each in reached if node_kind(each) in BUILT_KINDS),
+            exposures=_names(each for each in reached if each.startswith("exposure.")),
+        )
+
+    @effect("askable")
+    def build(
+        self, selectors: Sequence[str] = (), full_refresh: bool = False, *, permit: Permit
+    ) -> BuildResult:
+        """See the contract: `dbt build`, whose results bear the permit's key."""
+        _check(selectors)
+        project = self._project()
+        what = f"dbt build of '{project.folder}'"
+        with ExitStack() as alone:
+            with not_begun():
+                selected, _ = self._reach(project, selectors)
+                spend(what)
+                alone.enter_context(self._alone(project))
+            arguments = ["build", *PLAIN, *(["--full-refresh"] if full_refresh else [])]
+            arguments += ["--select", *selectors] if selectors else []
+            done = self._build_alone(project, arguments, (permit.key, len(selected)))
+        return what_became(what, done, self.confirm(permit.key))
+
+    def confirm(self, key: str) -> BuildResult | None:
+        """See the contract: dbt writes the key that a build was given into its results."""
+        results = self._results(self._project())
+        return results.build_of(key) if results else None
+
+    def current_facts(self, names: tuple[str, ...]) -> Json:
+        """See the contract; a fact that it does not know is left out."""
+        if "last_build_at" not in names:
+            return {}
+        results = self._results(self._project())
+        ran = results is not None and results.args.which in (None, *RUNNING)
+        return {"last_build_at": results.ran_at.isoformat() if results and ran else None}
+
+    def _results(self, project: Project) -> RunResults | None:
+        return read_artifact(project.target_folder / "run_results.json", RunResults)
+
+    def _reach(
+        self, project: Project, selectors: Sequence[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """The selected nodes that can be built, and all that hangs on them; dbt is asked once."""
+        with self._alone(project):
+            chosen = self._chosen_alone(project, selectors)
+            # `dbt ls` leaves the manifest that it chose by.
+            manifest = read_artifact(self._scratch(project) / "manifest.json", Manifest)
+        selected = manifest.to_build(chosen) if manifest else frozenset[str]()
+        if manifest is None or not selected:
+            named = ", ".join(f"'{selector}'" for selector in selectors) or "no selectors"
+            raise Refused(
+                f"dbt ls of '{project.folder}' finds nothing to build by {named}",
+                "name models, seeds or snapshots that the project has",
+            )
+        return selected, manifest.downstream(selected)
+
+    def _build_alone(
+        self, project: Project, arguments: Sequence[str], marks: tuple[str, int]
+    ) -> Finished:
+        """Run a build; one that is stopped half-way is Unready, because nobody knows its end."""
+        mine = {
+            "DBT_TARGET_PATH": str(project.target_folder),
+            MARK_PREFIX + ACTION_MARK: marks[0],
+            MARK_PREFIX + NODES_MARK: str(marks[1]),
+        }
+        try:
+            return self._run_alone(project, arguments, mine)
+        except Cancelled as error:
+            raise Unready(f"dbt build of '{project.folder}' was ended: {error.said}") from error
 
     def _project(self) -> Project:
         folder = self.project_dir.expanduser().absolute()
@@ -115,11 +208,16 @@ class DbtTransform(Transform):
         return fresh
 
     def _chosen(self, project: Project, selectors: Sequence[str]) -> frozenset[str]:
+        with self._alone(project):
+            return self._chosen_alone(project, selectors)
+
+    def _chosen_alone(self, project: Project, selectors: Sequence[str]) -> frozenset[str]:
         """The ids of the selected nodes, by dbt's own reading of the selectors."""
         what = f"dbt ls of '{project.folder}'"
         spend(what)
         keys = ["--output", "json", "--output-keys", "unique_id"]
-        done = self._run(project, ["ls", "--quiet", *keys, "--select", *selectors])
+        chosen = ["--select", *selectors] if selectors else []
+        done = self._run_alone(project, ["ls", "--quiet", *keys, *chosen])
         if done.code:
             raise meaning(what, done.error or "failed without a word")
         return frozenset(listed_ids(done.plain))
@@ -128,7 +226,10 @@ class DbtTransform(Transform):
         with self._alone(project):
             return self._run_alone(project, arguments)
 
-    def _run_alone(self, project: Project, arguments: Sequence[str]) -> Finished:
+    def _run_alone(
+        self, project: Project, arguments: Sequence[str], more: Mapping[str, str] | None = None
+    ) -> Finished:
+        """Run dbt with our scratch folder as its target, unless `more` variables say otherwise."""
         scratch = str(self._scratch(project))
         places = ["--project-dir", str(project.folder), "--profiles-dir", str(project.profiles)]
         target = ["--target", self.target] if self.target else []
@@ -137,10 +238,10 @@ class DbtTransform(Transform):
             for name, value in environment().items()
             if not name.startswith(("PREFECT_", "ROUNDSMAN_"))
         }
-        mine |= {"DBT_TARGET_PATH": scratch, "DBT_LOG_PATH": scratch}
-        return run_dbt(
-            [*arguments, *places, *target], project.folder, mine, at_most(self.timeout_seconds)
-        )
+        mine |= {"DBT_TARGET_PATH": scratch, "DBT_LOG_PATH": scratch} | dict(more or {})
+        is_build = arguments[0] == "build"
+        longest = self.build_timeout_seconds if is_build else self.timeout_seconds
+        return run_dbt([*arguments, *places, *target], project.folder, mine, at_most(longest))
 
     @contextmanager
     def _alone(self, project: Project) -> Generator[None]:
@@ -156,6 +257,10 @@ class DbtTransform(Transform):
         folder = get_settings().home / "dbt" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _names(ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(map(node_name, ids)))
 
 
 def _check(selectors: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from roundsman.rules.parity import DayParity, ParityVerdict
 from roundsman.rules.pulse import PulseVerdict, SourceFreshness
 from roundsman.rules.reasons import Reason
 from roundsman.rules.recovery import Gap
-from roundsman.rules.remediation import judge_remediation
 from roundsman.rules.schema import FieldDrift
 from roundsman.rules.volume import UnusualDay
 
@@ -192,23 +191,3 @@ def test_a_late_source_and_missing_results_are_told_once() -> None:
     assert told(summarize(dbt=dbt(late_sources=(late,)))) == [("dbt", "low")]
     assert told(summarize(dbt=dbt("unknown"))) == [("dbt", "medium")]
     assert told(summarize(dbt=dbt("unknown", read=False))) == []
-
-
-@pytest.mark.covers("A-043")
-@pytest.mark.parametrize(
-    ("of_parity", "of_freshness", "dry_run", "reason", "needs"),
-    [
-        ("ok", "ok", True, "not_needed", ()),
-        ("unknown", "unknown", False, "not_needed", ()),
-        ("degraded", "ok", True, "dry_run", ("parity_bad",)),
-        ("failed", "ok", False, "parity_bad", ("parity_bad",)),
-        ("ok", "stale", False, "freshness_bad", ("freshness_bad",)),
-        ("degraded", "stale", False, "parity_bad", ("parity_bad", "freshness_bad")),
-    ],
-)
-def test_nothing_is_triggered_and_the_reason_is_told(
-    of_parity: str, of_freshness: str, dry_run: bool, reason: str, needs: tuple[str, ...]
-) -> None:
-    found = judge_remediation(parity(of_parity), freshness(of_freshness), dry_run)
-    assert (found.triggered, found.reason, found.needed_for) == (False, reason, needs)
-    assert ("acting is not available yet" in found.said) is bool(needs)

@@ -12,10 +12,11 @@ from roundsman.rules.freshness import judge_freshness
 from roundsman.rules.health import Findings, SideFindings, summarize_health
 from roundsman.rules.keys import KeyDifference, KeyDifferences
 from roundsman.rules.narrowing import Difference
+from roundsman.rules.need import Seen
 from roundsman.rules.parity import Counts, Tolerance, judge_parity
 from roundsman.rules.pulse import judge_pulse
 from roundsman.rules.recovery import Gap
-from roundsman.rules.remediation import judge_remediation
+from roundsman.rules.remediation import Limits, judge_remediation
 from roundsman.rules.report import BUCKETS_PRINTED_MAX, Report, render_markdown
 from roundsman.rules.windows import Bucket, Estimate, Newest, Window
 
@@ -37,9 +38,9 @@ def report(key: str = "mail-1", said: str = "no answer", **changes: Any) -> Repo
     newest = Newest(NOW, "query")
     freshness = judge_freshness(newest, newest, NOW, 30)
     gap = Gap(step="dbt_pulse", error_type="Unready", said=said)
-    found = Findings(
-        parity=parity, freshness=freshness, dbt=judge_pulse(None, NOW, 26), keys=keys, gaps=(gap,)
-    )
+    unread = judge_pulse(None, NOW, 26)
+    seen = Seen(parity=parity, freshness=freshness, pulse=unread)
+    found = Findings(parity=parity, freshness=freshness, dbt=unread, keys=keys, gaps=(gap,))
     given = {
         "run_id": "1f2e3d4c",
         "objective": "why is search behind?",
@@ -50,7 +51,7 @@ def report(key: str = "mail-1", said: str = "no answer", **changes: Any) -> Repo
         "level": "minute",
         "buckets": (Difference(DAY + timedelta(hours=30), 101, 1),),
         "found": found,
-        "remediation": judge_remediation(parity, freshness, dry_run=True),
+        "remediation": judge_remediation(seen, "dry_run", (), Limits(), NOW),
         "summary": summarize_health(found),
     }
     return Report.model_validate(given | changes)
