@@ -61,10 +61,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A mapping whose keys are all different."""
         keys = [key.value for key, _ in node.value]
-        twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+        twice = next((i for i, key in enumerate(keys) if key in keys[:i]), None)
         if twice is not None:
-            said = f"the key '{twice.value}' is written twice"
-            raise yaml.constructor.ConstructorError(None, None, said, twice.start_mark)
+            said = f"the key '{keys[twice]}' is written twice"
+            mark = node.value[twice][0].start_mark
+            raise yaml.constructor.ConstructorError(None, None, said, mark)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -165,6 +166,7 @@ def _sentence(found: Mapping[str, Any], path: Place) -> tuple[str, str]:
 
 def _suggest(given: str, known: Sequence[str]) -> str:
     close = get_close_matches(given.lower(), known, 1)
+    close = close or [name for name in known if given.lower().startswith(name)]
     meant = f"did you mean '{close[0]}'? " if close else ""
     return f"{meant}known are {', '.join(known)}"
 

@@ -18,7 +18,7 @@ from roundsman.rules.reasons import Reason
 Verdict = Literal["allow", "ask", "deny"]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-VERBS: dict[Verdict, str] = {"allow": "allows", "ask": "asks", "deny": "denies"}
+VERBS: dict[Verdict, str] = {"allow": "allows", "ask": "asks for", "deny": "denies"}
 
 READ_VERBS = frozenset({"query", "fetch", "read", "get", "list", "search"})
 DESTRUCTIVE = frozenset({"quarantine", "delete", "purge", "drop"})
@@ -188,13 +188,15 @@ def words_of(action: str, cut: re.Pattern[str] = _WORD) -> list[str]:
     return [word.lower() for word in cut.findall(plain)]
 
 
-def holds_at(rule: Rule, at: datetime) -> bool:
-    """Whether a time lies in the rule's hours and on its days; `at` is in UTC."""
-    if rule.weekdays is not None and WEEKDAYS[at.weekday()] not in rule.weekdays:
+def holds_at(
+    hours_utc: tuple[int, int] | None, weekdays: tuple[Weekday, ...] | None, at: datetime
+) -> bool:
+    """Whether a time lies in a rule's hours and on its days; `at` is in UTC."""
+    if weekdays is not None and WEEKDAYS[at.weekday()] not in weekdays:
         return False
-    if rule.hours_utc is None:
+    if hours_utc is None:
         return True
-    first, end = rule.hours_utc
+    first, end = hours_utc
     if first <= end:
         return first <= at.hour < end
     return at.hour >= first or at.hour < end
@@ -215,8 +217,8 @@ def _meet(rule: Rule, request: Request, at: datetime) -> Seen:
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
             said = f"{what} '{name}' is none of {', '.join(patterns)}"
             return Seen(rule.id, rule.verdict, False, (_reason(rule, name, None, said),))
-    if not holds_at(rule, at):
-        said = f"it is {_moment(at)}, outside {_hours(rule)}"
+    if not holds_at(rule.hours_utc, rule.weekdays, at):
+        said = f"it is {_moment(at)}, outside {hours_of(rule)}"
         return Seen(rule.id, rule.verdict, False, (_reason(rule, _moment(at), None, said),))
     return _weigh(rule, request, at)
 
@@ -226,15 +228,19 @@ def _weigh(rule: Rule, request: Request, at: datetime) -> Seen:
     looks = [look(condition, request.context, is_lenient) for condition in rule.when]
     # A rule that guards is not to be got round by a value of the wrong kind.
     fitting = {"holds"} if is_lenient else {"holds", "incomparable"}
-    missed = [one for one in looks if one.outcome not in fitting]
-    told = missed or looks
-    reasons = [_reason_of(rule, one) for one in told]
-    if not missed and (rule.hours_utc or rule.weekdays):
-        said = f"it is {_moment(at)}, within {_hours(rule)}"
-        reasons.append(_reason(rule, _moment(at), _hours(rule), said))
+    missed = [_reason_of(rule, one) for one in looks if one.outcome not in fitting]
+    if missed:
+        return Seen(rule.id, rule.verdict, False, tuple(missed))
+    reasons = [_reason_of(rule, one) for one in looks]
+    if hours_of(rule):
+        said = f"it is {_moment(at)}, within {hours_of(rule)}"
+        reasons.append(_reason(rule, _moment(at), hours_of(rule), said))
     if not reasons:
         reasons.append(_reason(rule, request.action, None, _naming(rule, request)))
-    return Seen(rule.id, rule.verdict, not missed, tuple(reasons))
+    if rule.why:
+        told = f"{reasons[-1].quote} ({rule.why})"
+        reasons[-1] = reasons[-1].model_copy(update={"quote": told})
+    return Seen(rule.id, rule.verdict, True, tuple(reasons))
 
 
 def _naming(rule: Rule, request: Request) -> str:
@@ -248,17 +254,16 @@ def _reason_of(rule: Rule, seen: Look) -> Reason:
 
 
 def _reason(rule: Rule, value: Any, threshold: Any, said: str) -> Reason:
-    why = f" ({rule.why})" if rule.why else ""
-    return Reason(
-        signal=rule.id, value=value, threshold=threshold, quote=f"rule '{rule.id}': {said}{why}"
-    )
+    quote = f"rule '{rule.id}': {said}"
+    return Reason(signal=rule.id, value=value, threshold=threshold, quote=quote)
 
 
 def _moment(at: datetime) -> str:
     return f"{WEEKDAYS[at.weekday()]} {at:%H:%M} UTC"
 
 
-def _hours(rule: Rule) -> str:
+def hours_of(rule: Rule) -> str:
+    """Days and hours of a rule in words; "" where it holds at all times."""
     days = [", ".join(rule.weekdays)] if rule.weekdays else []
     hours = [f"{rule.hours_utc[0]:02}-{rule.hours_utc[1]:02} UTC"] if rule.hours_utc else []
     return " ".join(days + hours)

@@ -21,6 +21,7 @@ Scalar = str | int | float | bool
 Outcome = Literal["holds", "fails", "absent", "incomparable"]
 QUOTED_CHARACTERS_MAX = 120
 CHOICES_MAX = 200
+NUMBER_MAX = 1e15
 ENDLESS = (float("inf"), float("-inf"))
 
 # Names under which agents give the same number; a condition on one looks at all of them.
@@ -28,15 +29,17 @@ ALIASES: tuple[tuple[str, ...], ...] = (("items", "email_count"),)
 
 
 def _number(value: object) -> int | float:
-    if _kind(value) != "number" or value in ENDLESS:
-        raise ValueError("must be a number")
+    if _kind(value) != "number" or abs(cast("float", value)) > NUMBER_MAX:
+        raise ValueError(f"must be a number, of at most {NUMBER_MAX:g}")
     return cast("int | float", value)
 
 
 def _scalar(value: object) -> Scalar:
-    if _kind(value) not in ("text", "flag", "number") or value in ENDLESS:
+    if _kind(value) in ("text", "flag"):
+        return cast("Scalar", value)
+    if _kind(value) != "number":
         raise ValueError("must be text, a number, true or false")
-    return cast("Scalar", value)
+    return _number(value)
 
 
 # Plain validators, for a union of types would name its parts in every message.
