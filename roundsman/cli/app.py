@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from roundsman.cli import agents, keeping, machine, mail, record, runs
+from roundsman.cli import actions, agents, approvals, keeping, machine, mail, policy, record, runs
 from roundsman.cli.complaint import Doors, Quick
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Agents that make the rounds of a data platform: they look, judge and tell.",
+    help="Agents that make the rounds of a data platform: they look, judge, act and tell.",
     epilog="Exit codes: 0 success, 1 failed, 2 refused or mistaken, 3 by --fail-on, 130 cancelled.",
 )
 
@@ -44,7 +44,7 @@ def everywhere(
         ),
     ] = False,
 ) -> None:
-    """Agents that make the rounds of a data platform: they look, judge and tell."""
+    """Agents that make the rounds of a data platform: they look, judge, act and tell."""
     if home is not None:
         from roundsman.settings import choose_home
 
@@ -56,6 +56,10 @@ app.command("run", cls=Quick)(runs.run)
 app.command("watch", cls=Quick)(runs.watch)
 app.command("cancel", cls=Quick)(runs.cancel)
 app.command("retry", cls=Quick)(runs.retry)
+app.add_typer(approvals.approvals, name="approvals")
+app.add_typer(actions.actions, name="actions")
+app.command("undo", cls=Quick)(actions.undo)
+app.add_typer(policy.policy, name="policy")
 app.command("history", cls=Quick)(record.history)
 app.command("show", cls=Quick)(record.show)
 app.add_typer(keeping.artifacts, name="artifacts")
