@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from blocks.transform import Transform
-from roundsman.agent import Run, current, step
+from roundsman.agent import Gap, Run, current, step
 from roundsman.errors import (
     BudgetSpent,
     Cancelled,
@@ -36,6 +36,7 @@ from roundsman.rules.remediation import (
 from roundsman.store import actions
 from roundsman.store.approvals import Wanted, list_actions
 from roundsman.store.records import ActionRow, Judged, Settlement
+from tasks.notify import Sent
 
 # More than any window of builds holds.
 PAST_MAX = 200
@@ -64,7 +65,9 @@ async def remediate(seen: Seen, rebuild: Rebuild) -> Remediation:
     if judged.occasion is None or rebuild.transform is None:
         run.skip("auto_remediate", judged.said)
     else:
-        judged = await build.named("auto_remediate")(rebuild, judged, judged.occasion)
+        step_ = build.named("auto_remediate")
+        answer = await step_.or_gap(rebuild, judged, judged.occasion)
+        judged = _untried(judged, answer) if isinstance(answer, Gap) else answer
     if run.action_id and run.action_id != judged.action_id:
         await asyncio.to_thread(_let_go, run, run.action_id, judged.said)
     return judged
@@ -82,6 +85,15 @@ async def tell_help(before: Seen, after: Seen, remediation: Remediation) -> Reme
     return remediation.model_copy(update={"help": help_, "helped": help_.helped})
 
 
+def pending(remediation: Remediation, sent: Iterable[Sent]) -> list[dict[str, str]]:
+    """What waits for a person's answer after this run."""
+    found: list[dict[str, str]] = []
+    if remediation.state == "waiting" and remediation.action_id:
+        found.append({"action_id": remediation.action_id, "action": "build"})
+    found += [{"action_id": one.action_id, "action": "send"} for one in sent if one.action_id]
+    return found
+
+
 @step
 def build(rebuild: Rebuild, judged: Remediation, occasion: Occasion) -> Remediation:
     """Ask for a build by its occasion, and do it where that is allowed now."""
@@ -94,7 +106,7 @@ def build(rebuild: Rebuild, judged: Remediation, occasion: Occasion) -> Remediat
         target=rebuild.target,
         occasion=occasion.model_dump(),
         precondition=transform.current_facts(("last_build_at",)),
-        context={"blast_radius": radius.size, "environment": transform.environment},
+        context={"blast_radius": radius.size, "environment": transform.environment_name},
         limits=rebuild.limits.for_permit(),
         ask_because=far if radius.size > rebuild.limits.blast_radius_max else None,
     )
@@ -126,6 +138,11 @@ def _act(
     assert permit.row is not None
     told = tell_permit(judged, permit.key, permit.row.state, said)
     return told.model_copy(update={"build": built})
+
+
+def _untried(judged: Remediation, gap: Gap) -> Remediation:
+    """Nothing was begun, because the project could not even say what a build would reach."""
+    return judged.model_copy(update={"reason": "failed", "said": gap.said})
 
 
 def _mode(run: Run) -> Mode:

@@ -40,6 +40,11 @@ class Transform(ActingBlock, ABC):
         default=None, description="What policy calls the place that it builds, such as production."
     )
 
+    @property
+    @abstractmethod
+    def environment_name(self) -> str:
+        """The environment; where none is named, what the transformation itself calls it."""
+
     @abstractmethod
     def pulse(self, selectors: Sequence[str] = (), run_freshness: bool = True) -> PulseReading:
         """What the last run left behind, and how fresh the sources are now; changes neither.

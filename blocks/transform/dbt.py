@@ -69,6 +69,11 @@ class DbtTransform(Transform):
         "backup or by the warehouse's own time travel"
     }
 
+    @property
+    def environment_name(self) -> str:
+        """See the contract: the profile's target."""
+        return self.environment or self._project().target
+
     def pulse(self, selectors: Sequence[str] = (), run_freshness: bool = True) -> PulseReading:
         """See the contract: files are read, and dbt is asked once, with selectors twice."""
         _check(selectors)

@@ -28,6 +28,7 @@ class Project(NamedTuple):
     profiles: Path
     target_folder: Path
     duckdb_file: Path | None
+    target: str
 
 
 def find_project(
@@ -43,13 +44,15 @@ def find_project(
             f"dbt profile '{name}' is not in '{profiles / PROFILES_FILE}'",
             f"it has {', '.join(sorted(map(str, outputs))) or 'none'}",
         )
-    chosen = _output(cast("dict[str, Any]", profile), target, environment)
+    target = target or _default_target(cast("dict[str, Any]", profile), environment)
+    chosen = _output(cast("dict[str, Any]", profile), target)
     own = str(settings.get("target-path") or "target")
     return Project(
         folder=folder,
         profiles=profiles,
         target_folder=folder / (_resolved(own, environment) or "target"),
         duckdb_file=_duckdb_file(chosen, folder, environment),
+        target=target,
     )
 
 
@@ -81,13 +84,14 @@ def _mapping(path: Path, remedy: str) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _output(
-    profile: dict[str, Any], target: str | None, environment: Mapping[str, str]
-) -> dict[str, Any]:
+def _default_target(profile: dict[str, Any], environment: Mapping[str, str]) -> str:
+    return _resolved(str(profile.get("target") or "default"), environment) or "default"
+
+
+def _output(profile: dict[str, Any], target: str) -> dict[str, Any]:
     """The chosen output; empty where dbt itself will have to say what is wrong."""
     outputs: Any = profile.get("outputs")
-    default = _resolved(str(profile.get("target") or "default"), environment)
-    found: Any = outputs.get(target or default) if isinstance(outputs, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # a user's own YAML
+    found: Any = outputs.get(target) if isinstance(outputs, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] # a user's own YAML
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
