@@ -14,21 +14,24 @@ REDACTED = "***"
 SECRET_CHARACTERS_MIN = 4
 DEPTH_MAX = 64
 
+# What stands behind these is a password, also in a sentence.
+_PASSWORD_WORDS = "password|passwd|passphrase|passwort|kennwort"
 _LONG_WORDS = (
-    "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-    "|signing[_-]?key|chain[_-]?key"
+    f"{_PASSWORD_WORDS}|secret|token|api[_ -]?key|access[_ -]?key|private[_ -]?key"
+    "|signing[_ -]?key|chain[_ -]?key"
 )
 _SHORT_WORDS = "pwd|credentials?|dsn"
 _ASSIGNED_WORDS = f"{_LONG_WORDS}|{_SHORT_WORDS}"
 _KEY_WORDS = f"{_ASSIGNED_WORDS}|authorization|cookie"
 _SECRET_KEY = re.compile(rf"(?:^|[_\-.\s])(?:{_KEY_WORDS})$|^(?:{_KEY_WORDS})$", re.IGNORECASE)
-_PLAIN_END = re.compile(r"(?:password|passwd|passphrase|secret|apikey)$", re.IGNORECASE)
+_PLAIN_END = re.compile(rf"(?:{_PASSWORD_WORDS}|secret|apikey)$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 # One cheap look decides whether the slower patterns are worth trying at all.
 _SUSPICIOUS = re.compile(
     r"://|[@=:]|bearer|basic|apikey|eyJ|-----BEGIN|gh[pousr]_|github_pat|xox|AKIA|AIza|ya29\."
-    r"|glpat-|sk-|k_live|k_test|essu_|--",
+    r"|glpat-|sk-|k_live|k_test|essu_|--|passw|passphrase|kennwort|secret|token"
+    r"|(?:api|access|private|signing|chain) key",
     re.IGNORECASE,
 )
 _VALUE = r"""(?:\\?"(?:[^"\\\n]|\\[^"])*\\?"|'[^'\n]*'|[^\s"',;&)}\]]+)"""
@@ -71,15 +74,38 @@ _OPTION = re.compile(
     rf"""((?!-){_VALUE})""",
     re.IGNORECASE,
 )
+# `curl -u name:password`, as one word or as two, also in a list of arguments.
+_USER = re.compile(
+    r"""(?P<head>(?<![\w-])(?P<option>-[uU]|--(?:proxy-)?user)"""
+    r"""(?P<gap>[ \t]*=[ \t]*|[ \t]+|\\?["'],[ \t]*)?(?P<mark>\\?["'])?"""
+    r"""(?P<name>[^\s:"'`=/]{0,256}):)(?!//)"""
+    r"""(?P<secret>(?(mark)(?:[^"'\\\n]|\\[^"'\n]){1,512}|[^\s"'`]{1,512}))"""
+)
+# How far before a `-uname:password` in one word `curl` may stand.
+CURL_CHARACTERS_MAX = 500
+# "The password is hunter", but not "is required" or "is 12 characters long".
+_SENTENCE = re.compile(
+    rf"""((?:{_LONG_WORDS})[ \t]+(?:is|was|ist|war|lautet))([ \t]*[:=][ \t]*|[ \t]+)"""
+    rf"""(?!\d+[ ](?:bit|byte|char|day|hour|letter|minute|month|second|week|year))({_VALUE})""",
+    re.IGNORECASE,
+)
 # Words that follow a name in a sentence about it; a machine makes no such secrets.
 _PROSE_WORDS = (
-    "a an and any are as at bad be by can cannot denied empty expected expired false field file"
-    " first for forbidden from has if in input instead invalid is it may missing must needs no none"
-    " not null of ok on once option or present read required requires revoked set should str string"
-    " text that the then this to too true twice type unauthorized unknown unset used value was when"
-    " where which will with without wrong"
+    "a an and any are as at bad be by bytes can cannot denied empty erforderlich expected expired"
+    " false field file first for forbidden from has if in input instead invalid is it may missing"
+    " must needs no none not null of ok on once option or present read required requires revoked"
+    " set should str string text that the then this to too true twice type unauthorized unknown"
+    " unset used value was when where which will with without wrong"
+)
+# Words that follow "is" only; behind an option or a colon they could be somebody's password.
+_STATE_WORDS = (
+    "abgelaufen about again already also always been being blank correct different falsch"
+    " fehlt hidden ignored incorrect kept known leer longer lost made never nicht now okay"
+    " one only optional sent short shorter shown still taken there ungültig valid weak what"
+    " written"
 )
 _PROSE = frozenset(_PROSE_WORDS.split())
+_STATES = frozenset(_STATE_WORDS.split())
 _KNOWN = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
     r"|\bxox[abprs]-[\w-]{10,}|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{35}|\bya29\.[\w-]{10,}"
@@ -191,14 +217,42 @@ def _scheme(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{REDACTED}" if secret else match[0]
 
 
+def _user(match: re.Match[str]) -> str:
+    if match["gap"] is None and (match["option"] != "-u" or not _follows_curl(match)):
+        return match[0]
+    # `docker run -u 1000:1000` names a group.
+    if match["name"].isdigit() and match["secret"].isdigit():
+        return match[0]
+    return f"{match['head']}{REDACTED}"
+
+
+def _follows_curl(match: re.Match[str]) -> bool:
+    before = match.string[max(0, match.start() - CURL_CHARACTERS_MAX) : match.start()]
+    return "curl" in before.rpartition("\n")[2]
+
+
 def _assigned(match: re.Match[str]) -> str:
     # "unexpected token: FROM" and "password: required" are prose; "token=FROM" is not.
     prose = ":" in match[2] and match[2] != ":" and match[3][0] not in "\"'\\"
     if prose and not _is_opaque(match[3]):
         # "X-API-Key: hunter" and "SecretAccessKey: hunter" are fields, not sentences.
-        is_field = re.search("[_-]", match[1]) or _is_inside_word(match)
-        if not is_field or _is_prose(match[3]):
+        is_field = re.search("[_-]|api ", match[1], re.IGNORECASE) or _is_inside_word(match)
+        # What comes from the environment is a name, not yet a password.
+        is_named = _is_password(match[1]) and not match[3].startswith("${")
+        if not (is_field or is_named) or _is_prose(match[3]):
             return match[0]
+    return _behind_name(match)
+
+
+def _sentence(match: re.Match[str]) -> str:
+    word = match[3].lower().rstrip(".:!?")
+    is_quoted = word[:1] in ('"', "'", "\\")
+    if _is_prose(word, _PROSE | _STATES):
+        return match[0]
+    # "The token is lost on us" and "the password was rejected" are about it, "is hunter" tells it.
+    is_about = not _is_password(match[1]) or word.endswith("ed")
+    if is_about and not is_quoted and not _is_opaque(match[3]):
+        return match[0]
     return _behind_name(match)
 
 
@@ -213,8 +267,12 @@ def _is_inside_word(match: re.Match[str]) -> bool:
     return start > 0 and (match.string[start - 1].isalnum() or match.string[start - 1] in "_-")
 
 
-def _is_prose(word: str) -> bool:
-    return word.lower().rstrip(".:!?") in _PROSE
+def _is_password(name: str) -> bool:
+    return bool(re.search(_PASSWORD_WORDS, name, re.IGNORECASE))
+
+
+def _is_prose(word: str, words: frozenset[str] = _PROSE) -> bool:
+    return all(part.strip(".:!?(") in words for part in word.lower().split("/"))
 
 
 def _behind_name(match: re.Match[str]) -> str:
@@ -239,6 +297,7 @@ def _is_basic(word: str) -> bool:
 _Replacement = str | Callable[[re.Match[str]], str]
 _PATTERNS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (_PEM, REDACTED),
+    (_USER, _user),
     (_URL_PASSWORD, _url_password),
     (_URL_TOKEN, rf"\g<1>{REDACTED}@"),
     (_QUERY, rf"\g<1>{REDACTED}"),
@@ -246,6 +305,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (_COOKIE, rf"\g<1>{REDACTED}"),
     (_SCHEME, _scheme),
     (_ASSIGNED, _assigned),
+    (_SENTENCE, _sentence),
     (_PASS, _behind_name),
     (_OPTION, _option),
     (_KNOWN, REDACTED),
