@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ GOAL_SECONDS = 20
 EVENTS_PER_RUN, SPOILT_IN_RUN = 2 * STEPS_PER_RUN + 3, 35
 
 PLAN = [f"step_{index}" for index in range(STEPS_PER_RUN)]
+# Run, kind, time and payload of one event.
+Tale = tuple[str, str, str, dict[str, Any]]
+
 INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_STEP = "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_RUN = (
@@ -125,7 +128,7 @@ def find(ledger: Ledger, statements: list[str], events: int) -> float:
     return float(said.startswith(f"event {first} of org '{ORG}': "))
 
 
-def build(ledger: Ledger, events: int) -> None:
+def build(ledger: Ledger, events: int, told: Iterable[Tale] | None = None) -> None:
     """Write runs as the ledger would, but all their events in one transaction."""
     connection = sqlite3.connect(str(ledger.url.database), isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
@@ -135,7 +138,7 @@ def build(ledger: Ledger, events: int) -> None:
     batch: list[tuple[Any, ...]] = []
     open_runs: dict[str, Run] = {}
     anchors: list[str] = []
-    for seq, event in enumerate(lives(), 1):
+    for seq, event in enumerate(told or lives(), 1):
         run_id, kind, at, payload = event
         text = canonical(payload)
         digest = sha256(text)
@@ -194,7 +197,7 @@ def write_run(
             counted[key] = counted.get(key, 0.0) + sample.value
 
 
-def lives() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+def lives() -> Iterator[Tale]:
     """Yield run, kind, time and payload of the events of run after run, without an end."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     ask = Ask(

@@ -15,6 +15,7 @@ from bench.__main__ import NOT_PROGRAMS
 ROOT = Path(__file__).parents[2]
 # Those that need no server, with so little to measure that it takes seconds.
 SMALL = {
+    "actions": ["--runs", "200"],
     "audit": ["--events", "2000"],
     "log": ["--lines", "20"],
     "parity": ["--rows", "5000"],
