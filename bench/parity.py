@@ -38,6 +38,7 @@ from roundsman.rules.windows import (
 from roundsman.store.records import Spent
 from tasks.comparison import Depth, compare_sides
 from tasks.dataset import Sides, Source, count_buckets
+from tests.permits import granted
 
 ROWS, DAYS = 1_000_000, 14
 MISSING, EXTRA, BALANCED, CHANGED = 10, 10, 3, 5
@@ -184,8 +185,8 @@ def open_platform(folder: Path, planted: Planted) -> tuple[DatasetBlock, Dataset
     }
     search = SqliteSearch(path=folder / "search.db")
     warehouse = DuckdbWarehouse(path=folder / "warehouse.duckdb")
-    search.replace("rows", fields, rows(untouched(planted.rows)))
-    warehouse.replace("bench.rows", fields, rows(planted))
+    granted(search.replace, "rows", fields, rows(untouched(planted.rows)))
+    granted(warehouse.replace, "bench.rows", fields, rows(planted))
     return search, warehouse
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from prefect.blocks.core import Block
 from pydantic import Field
 
+from blocks.acting import ActingBlock
 from roundsman.errors import Denied, Refused
+from roundsman.permits import Permit
 from roundsman.rules.windows import (
     Bucket,
     Dataset,
@@ -22,19 +25,31 @@ from roundsman.rules.windows import (
     Probe,
     Span,
 )
+from roundsman.store.records import Json
+
+Fields = dict[str, FieldType]
+Rows = Iterable[dict[str, Any]]
 
 # Sums travel as doubles in Elasticsearch: above this a sum is no longer exact.
 EXACT_SUM_BELOW = 2**53
 
 
-class DatasetBlock(Block, ABC):
+class DatasetBlock(ActingBlock, ABC):
     """A place that holds datasets; the search side and the warehouse side both keep this contract.
 
     Times are aware and UTC, spans are half-open and a row counts once however often spans overlap.
     Everything but `replace`, `append` and `remove` only reads. `Unready` means try again,
     `Refused` means forbidden, missing or impossible, `Misread` an answer that is not a number.
+
+    A permit to write is bound to the dataset, its fields or the keys, and not to the rows: they
+    are streamed, so the occasion of the wish has to tell one lot of them from the next.
     """
 
+    NO_UNDO: ClassVar[dict[str, str]] = {
+        "replace": "the rows that were there are gone; import them again, or restore a backup",
+        "append": "nothing tells the added rows from others; remove them by their keys",
+        "remove": "the removed rows are kept nowhere; import them again",
+    }
     twin: ClassVar[bool] = False
 
     sandbox: bool = Field(
@@ -86,21 +101,25 @@ class DatasetBlock(Block, ABC):
         """Whether it answers, what it is, and whether these credentials could write."""
 
     @abstractmethod
-    def replace(
-        self, name: str, fields: dict[str, FieldType], rows: Iterable[dict[str, Any]]
-    ) -> int:
+    def replace(self, name: str, fields: Fields, rows: Rows, *, permit: Permit) -> int:
         """Create the dataset or replace it whole; returns the number of rows.
 
-        Denied unless this is a twin or marked `sandbox: true`.
+        Denied unless this is a twin or marked `sandbox: true`. Doing it again does no harm.
         """
 
     @abstractmethod
-    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """Add rows to a dataset that exists; same guard; returns the number of rows."""
+    def append(self, name: str, rows: Rows, *, permit: Permit) -> int:
+        """Add rows to a dataset that exists; same guard; returns the number of rows.
+
+        What a lost answer means stands at each implementation.
+        """
 
     @abstractmethod
-    def remove(self, data: Dataset, keys: Sequence[str]) -> int:
-        """Remove the rows with these keys (that pass the filter); same guard; returns how many."""
+    def remove(self, data: Dataset, keys: Sequence[str], *, permit: Permit) -> int:
+        """Remove the rows with these keys (that pass the filter); same guard; returns how many.
+
+        Doing it again does no harm.
+        """
 
     def require_sandbox(self, verb: str, name: str) -> None:
         """Denied unless this system may be written to; every writing method calls it first."""
@@ -109,6 +128,27 @@ class DatasetBlock(Block, ABC):
                 f"may not {verb} '{name}': this system is not marked as a sandbox",
                 "write to a twin, or set 'sandbox: true' for it in systems.yaml",
             )
+
+
+def of_replace(told: Mapping[str, Any]) -> Json:
+    """What a permit to replace a dataset is bound to: its name and its fields."""
+    return {"name": told["name"], "fields": dict(told["fields"])}
+
+
+def of_append(told: Mapping[str, Any]) -> Json:
+    """What a permit to append is bound to: the dataset's name."""
+    return {"name": told["name"]}
+
+
+def of_remove(told: Mapping[str, Any]) -> Json:
+    """What a permit to remove is bound to: the dataset, and which keys.
+
+    The keys by number and hash: they may be thousands, and name people's mails in a ledger that
+    forgets nothing.
+    """
+    keys = list(told["keys"])
+    digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()
+    return {"data": told["data"], "keys": len(keys), "keys_sha256": digest}
 
 
 def exact_sum(value: int | float, field: str, at: datetime) -> int:

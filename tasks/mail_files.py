@@ -21,7 +21,8 @@ from blocks.systems import load_system
 from roundsman.agent import step
 from roundsman.errors import Mistake, Refused
 from roundsman.rules.mail import MAIL_FIELDS, MailRow, RawMail, parse_mail
-from roundsman.rules.windows import Dataset
+from roundsman.rules.windows import Dataset, FieldType
+from tasks.sandbox import Sandbox
 
 BATCH_ROWS = 500
 MAIL_BYTES_MAX = 64 << 20
@@ -170,49 +171,54 @@ def count_mails(source: MailSource) -> Counted:
 
 
 @step
-def write_search(block: DatasetBlock, prefix: str, source: MailSource) -> int:
+def write_search(sandbox: Sandbox, prefix: str, source: MailSource) -> int:
     """Write the mails into one index a month, `prefix-YYYY.MM`; the same mail is replaced."""
     ready: set[str] = set()
     written = 0
-    for batch in _batches(rows_of(source)):
+    for lot, batch in _batches(rows_of(source)):
         months = _by_month(prefix, batch)
         for name in months.keys() - ready:
-            ensure_dataset(block, name)
+            ensure_dataset(sandbox, name)
             ready.add(name)
         # An earlier import may have put the same mail into another month.
-        block.remove(mails_in(f"{prefix}-*"), [row.message_id for row in batch])
-        written += sum(block.append(name, _records(rows)) for name, rows in months.items())
+        sandbox.remove(mails_in(f"{prefix}-*"), lot, _keys(batch))
+        written += sum(sandbox.append(name, lot, _records(rows)) for name, rows in months.items())
     return written
 
 
 @step
-def write_warehouse(block: DatasetBlock, table: str, source: MailSource) -> int:
+def write_warehouse(sandbox: Sandbox, table: str, source: MailSource) -> int:
     """Write the mails into one table; the same mail is replaced."""
-    ensure_dataset(block, table)
+    ensure_dataset(sandbox, table)
     written = 0
-    for batch in _batches(rows_of(source)):
-        block.remove(mails_in(table), [row.message_id for row in batch])
-        written += block.append(table, _records(batch))
+    for lot, batch in _batches(rows_of(source)):
+        sandbox.remove(mails_in(table), lot, _keys(batch))
+        written += sandbox.append(table, lot, _records(batch))
     return written
 
 
-def ensure_dataset(block: DatasetBlock, name: str) -> None:
+def ensure_dataset(sandbox: Sandbox, name: str) -> None:
     """Create the dataset with the fields of a mail, or check that the one there has them."""
-    block.require_sandbox("import into", name)
-    try:
-        there = block.fields(mails_in(name))
-    except Refused as error:
-        if error.status not in (None, 404):
-            raise
-        there = {}
+    sandbox.block.require_sandbox("import into", name)
+    there = fields_there(sandbox.block, name)
     if not there:
-        block.replace(name, MAIL_FIELDS, [])
+        sandbox.replace(name, MAIL_FIELDS, [])
         return
     missing = sorted(set(MAIL_FIELDS) - set(there))
     if missing:
         raise Mistake(
             f"'{name}' has no field '{missing[0]}'", "import into a dataset of another name"
         )
+
+
+def fields_there(block: DatasetBlock, name: str) -> dict[str, FieldType]:
+    """The fields of a dataset of mails; none where there is no such dataset yet."""
+    try:
+        return block.fields(mails_in(name))
+    except Refused as error:
+        if error.status not in (None, 404):
+            raise
+        return {}
 
 
 def open_dataset(role: Literal["search", "warehouse"], name: str) -> DatasetBlock:
@@ -241,8 +247,12 @@ def mails_in(name: str) -> Dataset:
     )
 
 
-def _records(rows: Iterable[MailRow]) -> Iterator[dict[str, Any]]:
-    return (row._asdict() for row in rows)
+def _records(rows: Iterable[MailRow]) -> list[dict[str, Any]]:
+    return [row._asdict() for row in rows]
+
+
+def _keys(rows: Iterable[MailRow]) -> list[str]:
+    return [row.message_id for row in rows]
 
 
 def _by_month(prefix: str, rows: Iterable[MailRow]) -> dict[str, list[MailRow]]:
@@ -252,6 +262,8 @@ def _by_month(prefix: str, rows: Iterable[MailRow]) -> dict[str, list[MailRow]]:
     return months
 
 
-def _batches(rows: Iterator[MailRow]) -> Iterator[list[MailRow]]:
+def _batches(rows: Iterator[MailRow]) -> Iterator[tuple[int, list[MailRow]]]:
+    lot = 0
     while batch := list(islice(rows, BATCH_ROWS)):
-        yield batch
+        yield lot, batch
+        lot += 1

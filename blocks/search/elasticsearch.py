@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from blocks.acting import not_begun
 from blocks.bounds import AnswerTooLarge, BoundedPool
+from blocks.dataset import Fields, Rows, of_append, of_remove, of_replace
 from blocks.search import elasticsearch_answers as answers
 from blocks.search import elasticsearch_bodies as bodies
 from blocks.search.contract import Search, check_index_name, check_roles
@@ -21,6 +23,7 @@ from blocks.search.elasticsearch_probe import privileges_asked, probe_of, unknow
 from blocks.search.elasticsearch_writes import bulk_lines, check_deleted, check_written, key_chunks
 from roundsman.budget import spend
 from roundsman.errors import Misread, Mistake, Refused, Unready
+from roundsman.permits import Permit, effect
 from roundsman.rules.windows import (
     Bucket,
     Dataset,
@@ -217,31 +220,35 @@ class ElasticsearchSearch(Search):
                 return Probe(reachable=True, version=version, can_write=None, notes=notes)
         return probe_of(version, told.body, notes)
 
-    def replace(
-        self, name: str, fields: dict[str, FieldType], rows: Iterable[dict[str, Any]]
-    ) -> int:
+    @effect("repeatable", of_replace)
+    def replace(self, name: str, fields: Fields, rows: Rows, *, permit: Permit) -> int:
         """See the contract; the old index is gone before the new one is filled."""
         self.require_sandbox("replace", name)
         check_index_name(name)
         with self._operation(name) as call:
             call.client().indices.delete(index=name, ignore_unavailable=True)
             call.client().indices.create(index=name, mappings=bodies.mapping(fields))
-        return self.append(name, rows)
+        return self._append(name, rows, permit.key)
 
-    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """See the contract; each batch is one operation."""
+    @effect("repeatable", of_append)
+    def append(self, name: str, rows: Rows, *, permit: Permit) -> int:
+        """See the contract; each batch is one operation, and again it meets its own documents."""
         self.require_sandbox("append to", name)
         check_index_name(name)
-        with self._metadata(name) as call:
+        with not_begun(), self._metadata(name) as call:
             call.client().indices.get_mapping(index=name)
+        return self._append(name, rows, permit.key)
+
+    def _append(self, name: str, rows: Rows, key: str) -> int:
         count = 0
-        for lines in bulk_lines(rows):
+        for lines in bulk_lines(rows, key):
             with self._operation(name) as call:
                 answer = call.client().bulk(index=name, operations=lines, refresh=True)
                 count += check_written(answer.body, name, len(lines) // 2)
         return count
 
-    def remove(self, data: Dataset, keys: Sequence[str]) -> int:
+    @effect("repeatable", of_remove)
+    def remove(self, data: Dataset, keys: Sequence[str], *, permit: Permit) -> int:
         """See the contract; each batch is one operation."""
         self.require_sandbox("remove from", data.name)
         count = 0

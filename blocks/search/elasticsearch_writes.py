@@ -13,32 +13,36 @@ BATCH_ROWS_MAX = 2_000
 BATCH_BYTES_MAX = 8_000_000
 # A tenth of Elasticsearch's own default for `index.max_terms_count`.
 KEYS_MAX = 6_000
-# Also right for data streams, which take no other kind of write.
-CREATE = '{"create":{}}'
+# `create` is also right for data streams, which take no other kind of write.
+CREATE = '{{"create":{{"_id":"{key}-{number}"}}}}'
+# What the server says of a document that is there already.
+CONFLICT = 409
 
 
-def bulk_lines(rows: Iterable[dict[str, Any]]) -> Iterator[list[Any]]:
+def bulk_lines(rows: Iterable[dict[str, Any]], key: str) -> Iterator[list[Any]]:
     """The lines of one bulk request after another, each bounded in rows and bytes.
 
-    They are text already; the client is typed for mappings, but passes text on as it is.
+    A document's id is `key`, the permit's, and its number: sent again it is not there twice. The
+    lines are text already; the client is typed for mappings, but passes text on as it is.
     """
     lines: list[Any] = []
     size = 0
-    for row in rows:
+    for number, row in enumerate(rows):
         text = document_json(row)
         length = len(text.encode())
         if lines and (len(lines) >= 2 * BATCH_ROWS_MAX or size + length > BATCH_BYTES_MAX):
             yield lines
             lines, size = [], 0
-        lines += [CREATE, text]
+        lines += [CREATE.format(key=key, number=number), text]
         size += length
     if lines:
         yield lines
 
 
 def check_written(answer: Mapping[str, Any], name: str, sent: int) -> int:
-    """How many documents a bulk request wrote; Refused when one of them was not taken.
+    """How many documents are there by a bulk request; Refused when one of them was not taken.
 
+    One that an earlier try of the same request has left counts.
     Misread where the answer does not tell of each document that was sent.
     """
     items = answer.get("items")
@@ -49,7 +53,9 @@ def check_written(answer: Mapping[str, Any], name: str, sent: int) -> int:
             f"search '{name}' told of {len(told)} of {sent} documents in a bulk request",
             "look which of them are there before sending them again",
         )
-    errors: list[dict[str, Any]] = [one["error"] for one in told if "error" in one]
+    errors: list[dict[str, Any]] = [
+        one["error"] for one in told if "error" in one and one.get("status") != CONFLICT
+    ]
     if errors:
         raise Refused(
             f"search '{name}' refused {len(errors)} of {len(told)} documents: "

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from blocks.dataset import exact_sum
+from blocks.dataset import Fields, Rows, exact_sum, of_append, of_remove, of_replace
 from blocks.search import sqlite_queries as queries
 from blocks.search import sqlite_tables as tables
 from blocks.search.contract import Search, check_index_name
@@ -20,6 +20,7 @@ from blocks.search.sqlite_find import find_documents
 from blocks.search.sqlite_values import column_value, micros, moment
 from roundsman.budget import spend
 from roundsman.errors import Refused
+from roundsman.permits import Permit, effect
 from roundsman.rules.windows import (
     Bucket,
     Dataset,
@@ -130,9 +131,8 @@ class SqliteSearch(Search):
             notes=(f"{count} indices in '{self.path}'",),
         )
 
-    def replace(
-        self, name: str, fields: dict[str, FieldType], rows: Iterable[dict[str, Any]]
-    ) -> int:
+    @effect("repeatable", of_replace)
+    def replace(self, name: str, fields: Fields, rows: Rows, *, permit: Permit) -> int:
         """See the contract; whoever reads meanwhile sees the old rows until the new are whole."""
         check_index_name(name)
         with writing(self.path, spend(f"replace search '{name}'")) as connection:
@@ -141,13 +141,15 @@ class SqliteSearch(Search):
             tables.order_by_time(connection, index)
         return count
 
-    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """See the contract."""
+    @effect("once", of_append)
+    def append(self, name: str, rows: Rows, *, permit: Permit) -> int:
+        """See the contract; no row says which permit brought it, so never again by itself."""
         with writing(self.path, spend(f"append to search '{name}'")) as connection:
             index = self._one(connection, name)
             return tables.insert_rows(connection, index, rows)
 
-    def remove(self, data: Dataset, keys: Sequence[str]) -> int:
+    @effect("repeatable", of_remove)
+    def remove(self, data: Dataset, keys: Sequence[str], *, permit: Permit) -> int:
         """See the contract."""
         count = 0
         with writing(self.path, spend(f"remove from search '{data.name}'")) as connection:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from blocks.acting import not_begun
 from roundsman.errors import Misread, Refused, RoundsmanError, Unready
 
 # How many steps of SQLite's machine pass between two looks at the clock: about a millisecond.
@@ -49,8 +50,9 @@ def writing(path: Path, seconds: float) -> Generator[sqlite3.Connection]:
     path.parent.mkdir(parents=True, exist_ok=True)
     address = f"{path.absolute().as_uri()}?mode=rwc"
     with _translated(path), closing(_connect(address, seconds)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
+        with not_begun(), _translated(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
         connection.execute(SCHEMA)
         try:
             yield connection

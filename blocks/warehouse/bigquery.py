@@ -6,7 +6,7 @@ import concurrent.futures
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import IO, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr
 
+from blocks.acting import not_begun
 from blocks.bounds import AnswerTooLarge, bound
+from blocks.dataset import Fields, Rows, of_append, of_remove, of_replace
 from blocks.patience import at_most, seconds_for
 from blocks.warehouse import queries
 from blocks.warehouse.bigquery_jobs import (
@@ -33,15 +35,11 @@ from blocks.warehouse.loading import write_lines
 from blocks.warehouse.partitions import FOREVER, newest_start, rows_within
 from blocks.warehouse.queries import KEYS_PER_STATEMENT, Query
 from blocks.warehouse.sql import require_select
-from blocks.warehouse.tables import (
-    Table,
-    TableName,
-    check_roles,
-    parse_table_name,
-)
+from blocks.warehouse.tables import Table, TableName, check_roles, parse_table_name
 from roundsman.budget import spend
 from roundsman.errors import Denied, Misread, Refused, Unready
-from roundsman.rules.windows import Dataset, Estimate, FieldType, Newest, Probe, Span
+from roundsman.permits import Permit, effect
+from roundsman.rules.windows import Dataset, Estimate, Newest, Probe, Span
 
 PAGE_ROWS = 10_000
 # What a look at metadata or a dry run may take; such looks are no operations.
@@ -145,9 +143,8 @@ class BigQueryWarehouse(Warehouse):
             notes=(note, cap),
         )
 
-    def replace(
-        self, name: str, fields: dict[str, FieldType], rows: Iterable[dict[str, Any]]
-    ) -> int:
+    @effect("repeatable", of_replace)
+    def replace(self, name: str, fields: Fields, rows: Rows, *, permit: Permit) -> int:
         """See the contract: one load job, whole or not at all."""
         self.require_sandbox("replace", name)
         wanted = parse_table_name(name)
@@ -155,17 +152,21 @@ class BigQueryWarehouse(Warehouse):
             self._make_dataset(wanted)
         return self._load(wanted, fields, rows, "WRITE_TRUNCATE")
 
-    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """See the contract."""
+    @effect("once", of_append)
+    def append(self, name: str, rows: Rows, *, permit: Permit) -> int:
+        """See the contract; no row says which permit brought it, so never again by itself."""
         self.require_sandbox("append to", name)
-        table = self.describe(name)
+        with not_begun():
+            table = self.describe(name)
         fields = table.field_types()
         return self._load(table.name, fields, rows, "WRITE_APPEND")
 
-    def remove(self, data: Dataset, keys: Sequence[str]) -> int:
+    @effect("repeatable", of_remove)
+    def remove(self, data: Dataset, keys: Sequence[str], *, permit: Permit) -> int:
         """See the contract."""
         self.require_sandbox("remove from", data.name)
-        table = self.describe(data.name)
+        with not_begun():
+            table = self.describe(data.name)
         check_roles(data, table)
         what = f"remove from warehouse '{data.name}'"
         count = 0
@@ -301,8 +302,8 @@ class BigQueryWarehouse(Warehouse):
     def _load(
         self,
         name: TableName,
-        fields: dict[str, FieldType],
-        rows: Iterable[dict[str, Any]],
+        fields: Fields,
+        rows: Rows,
         disposition: str,
     ) -> int:
         from google.cloud import bigquery

@@ -7,13 +7,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from blocks.acting import not_begun
+from blocks.dataset import Fields, Rows, of_append, of_remove, of_replace
 from blocks.patience import at_most
 from blocks.warehouse import queries
 from blocks.warehouse.contract import Answer, Warehouse
@@ -31,6 +33,7 @@ from blocks.warehouse.tables import (
 )
 from roundsman.budget import DEFAULT_TIMEOUT, spend
 from roundsman.errors import Denied, Refused, RoundsmanError, Unready
+from roundsman.permits import Permit, effect
 from roundsman.rules.windows import Dataset, Estimate, FieldType, Probe, Span
 
 if TYPE_CHECKING:
@@ -129,9 +132,8 @@ class DuckdbWarehouse(Warehouse):
             notes=(f"{count} tables in '{self.path}'",),
         )
 
-    def replace(
-        self, name: str, fields: dict[str, FieldType], rows: Iterable[dict[str, Any]]
-    ) -> int:
+    @effect("repeatable", of_replace)
+    def replace(self, name: str, fields: Fields, rows: Rows, *, permit: Permit) -> int:
         """See the contract; whoever reads meanwhile sees the old rows or the new ones."""
         wanted = parse_table_name(name)
         columns = ", ".join(f"{_quote(f)} {_COLUMN_TYPES[kind]}" for f, kind in fields.items())
@@ -146,9 +148,11 @@ class DuckdbWarehouse(Warehouse):
             connection.execute("COMMIT")
         return count
 
-    def append(self, name: str, rows: Iterable[dict[str, Any]]) -> int:
-        """See the contract."""
-        table = self.describe(name)
+    @effect("once", of_append)
+    def append(self, name: str, rows: Rows, *, permit: Permit) -> int:
+        """See the contract; no row says which permit brought it, so never again by itself."""
+        with not_begun():
+            table = self.describe(name)
         fields = table.field_types()
         with (
             _written_down(name, fields, rows) as (path, count),
@@ -157,9 +161,11 @@ class DuckdbWarehouse(Warehouse):
             _load(connection, table.name, fields, path)
         return count
 
-    def remove(self, data: Dataset, keys: Sequence[str]) -> int:
+    @effect("repeatable", of_remove)
+    def remove(self, data: Dataset, keys: Sequence[str], *, permit: Permit) -> int:
         """See the contract."""
-        table = self.describe(data.name)
+        with not_begun():
+            table = self.describe(data.name)
         check_roles(data, table)
         count = 0
         with self._opened(f"remove from warehouse '{data.name}'", writes=True) as connection:
@@ -188,8 +194,10 @@ class DuckdbWarehouse(Warehouse):
                 f"warehouse file '{self.path}' does not exist",
                 "import something or run dbt first, or correct 'path' in systems.yaml",
             )
-        with held(self.path), self._translated(what):
-            connection = self._connect(writes)
+        with ExitStack() as alone, self._translated(what):
+            with not_begun(), self._translated(what):
+                alone.enter_context(held(self.path))
+                connection = self._connect(writes)
             seconds = at_most(DEFAULT_TIMEOUT)
             clock = threading.Timer(seconds, connection.interrupt)
             clock.start()

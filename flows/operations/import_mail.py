@@ -21,6 +21,7 @@ from tasks.mail_files import (
     write_search,
     write_warehouse,
 )
+from tasks.sandbox import Sandbox, require_live
 
 
 def _readable(path: str) -> str:
@@ -51,6 +52,7 @@ class Params(AgentParams):
 
 
 def _systems(params: Params) -> dict[str, str]:
+    require_live(params)
     open_as = open_dataset if params.dry_run else open_sandbox
     search = open_as("search", params.search)
     warehouse = open_as("warehouse", params.warehouse)
@@ -63,8 +65,6 @@ def _systems(params: Params) -> dict[str, str]:
 @agent(operation=True, systems=_systems, plan=("count_mails", "write_search", "write_warehouse"))
 async def import_mail(params: Params) -> Outcome:
     """Count the mails, write them to both sides, and say what was broken."""
-    search = open_dataset("search", params.search)
-    warehouse = open_dataset("warehouse", params.warehouse)
     hours = params.arrive_over_hours
     source = MailSource(
         paths=tuple(params.paths),
@@ -78,6 +78,10 @@ async def import_mail(params: Params) -> Outcome:
         current().skip("write_search", "dry_run")
         current().skip("write_warehouse", "dry_run")
     else:
+        search = Sandbox(f"search/{params.search}", open_dataset("search", params.search))
+        warehouse = Sandbox(
+            f"warehouse/{params.warehouse}", open_dataset("warehouse", params.warehouse)
+        )
         told["indexed"] = await write_search(search, params.index, source)
         told["loaded"] = await write_warehouse(warehouse, params.table, source)
     return Outcome(verdict="healthy", artifacts={"import": told}, gaps=[])

@@ -44,6 +44,7 @@ def import_mail(
         "index": index,
         "table": table,
         "dry_run": dry_run,
+        "allow_actions": not dry_run,
         "arrive_over_hours": read_hours(arrive_over) if arrive_over else None,
     }
     if not as_json:

@@ -15,6 +15,7 @@ import pytest
 
 from blocks.dataset import DatasetBlock
 from roundsman.rules.windows import Bucket, Dataset, FieldType, Level, Row, Span
+from tests.permits import granted
 
 Document = dict[str, Any]
 
@@ -66,7 +67,7 @@ class Side:
     ) -> Dataset:
         """A dataset of these rows."""
         name = self.name_for(word)
-        self.block.replace(name, fields or FIELDS, rows)
+        granted(self.block.replace, name, fields or FIELDS, rows)
         self.made.append(name)
         return dataset(name)
 

@@ -21,6 +21,7 @@ from tests.blocks.sides import (
     document,
     with_,
 )
+from tests.permits import granted
 
 READS: dict[str, Callable[[DatasetBlock, Dataset], object]] = {
     "count_buckets": lambda block, data: block.count_buckets(data, "day", [WHOLE], "UTC"),
@@ -78,14 +79,17 @@ def test_a_time_field_that_holds_no_times_is_refused(
 def test_rows_are_replaced_appended_and_removed(side: Side) -> None:
     data = side.make("life", [document(i, MARCH) for i in range(10)])
 
-    assert side.block.append(data.name, [document(i, MARCH) for i in range(10, 15)]) == 5
-    assert side.block.remove(data, ["m000003", "m000014", "m999999"]) == 2
+    assert granted(side.block.append, data.name, [document(i, MARCH) for i in range(10, 15)]) == 5
+    assert granted(side.block.remove, data, ["m000003", "m000014", "m999999"]) == 2
     kept = [row.key for row in side.block.list_rows(data, [WHOLE], 100).rows]
     assert kept == [f"m{i:06d}" for i in range(15) if i not in {3, 14}]
-    assert side.block.remove(with_(data, filter={"folder": "inbox"}), ["m000000", "m000001"]) == 1
-    assert side.block.remove(data, []) == 0
+    assert (
+        granted(side.block.remove, with_(data, filter={"folder": "inbox"}), ["m000000", "m000001"])
+        == 1
+    )
+    assert granted(side.block.remove, data, []) == 0
 
-    assert side.block.replace(data.name, FIELDS, [document(77, MARCH)]) == 1
+    assert granted(side.block.replace, data.name, FIELDS, [document(77, MARCH)]) == 1
     assert [row.key for row in side.block.list_rows(data, [WHOLE], 9).rows] == ["m000077"]
 
 
@@ -93,14 +97,14 @@ def test_appending_to_nothing_is_refused(side: Side) -> None:
     name = side.name_for("nowhere")
 
     with pytest.raises(Refused, match=name):
-        side.block.append(name, [document(1, MARCH)])
+        granted(side.block.append, name, [document(1, MARCH)])
 
 
 def test_a_value_that_does_not_fit_its_field_is_refused_and_names_it(side: Side) -> None:
     data = side.make("fits", [document(1, MARCH)])
 
     with pytest.raises(Refused, match="size"):
-        side.block.append(data.name, [document(2, MARCH, size="many")])
+        granted(side.block.append, data.name, [document(2, MARCH, size="many")])
 
 
 @pytest.mark.parametrize("side", REAL, indirect=True)
@@ -110,9 +114,9 @@ def test_a_system_that_is_no_sandbox_is_never_written_to(side: Side) -> None:
     before = side.snapshot()
 
     for write in (
-        lambda: block.replace(data.name, FIELDS, []),
-        lambda: block.append(data.name, [document(2, MARCH)]),
-        lambda: block.remove(data, ["m000001"]),
+        lambda: granted(block.replace, data.name, FIELDS, []),
+        lambda: granted(block.append, data.name, [document(2, MARCH)]),
+        lambda: granted(block.remove, data, ["m000001"]),
     ):
         with pytest.raises(Denied, match="sandbox"):
             write()

@@ -17,6 +17,7 @@ from blocks.search import ElasticsearchSearch
 from roundsman.errors import Refused, Unready
 from roundsman.rules.windows import Bucket, Dataset, Span
 from tests.blocks.sides import FIELDS, document
+from tests.permits import granted
 from tests.servers.elasticsearch import RUNS, Server, free_port, start, stop
 
 pytestmark = pytest.mark.needs("elasticsearch")
@@ -119,7 +120,7 @@ def test_the_document_id_can_be_the_key(search: ElasticsearchSearch, make: Make)
     listed = search.list_rows(_dataset(name, key="_id"), WHOLE, 10)
 
     assert len({row.key for row in listed.rows}) == 3
-    assert search.remove(_dataset(name, key="_id"), [listed.rows[0].key]) == 1
+    assert granted(search.remove, _dataset(name, key="_id"), [listed.rows[0].key]) == 1
 
 
 def test_an_integer_can_be_the_key(search: ElasticsearchSearch, make: Make) -> None:
@@ -213,7 +214,8 @@ def test_more_buckets_than_the_server_allows_are_refused_with_the_remedy(
 
 def test_documents_are_found_by_every_word(search: ElasticsearchSearch, make: Make) -> None:
     name = make("find", {"s": {"type": "text"}}, [])
-    search.replace(
+    granted(
+        search.replace,
         name,
         {"subject": "text", "body": "text"},
         [
@@ -238,7 +240,7 @@ def test_replacing_an_alias_is_refused(
     elasticsearch.ask("POST", "/_aliases", json.dumps({"actions": actions}).encode())
 
     with pytest.raises(Refused, match=alias):
-        search.replace(alias, FIELDS, [document(1, DAY)])
+        granted(search.replace, alias, FIELDS, [document(1, DAY)])
 
 
 def test_a_server_without_security_says_that_rights_are_unknown(
@@ -268,7 +270,7 @@ def secured(secured_elasticsearch: Server) -> Server:
         sandbox=True,
     )
     for name in (ALLOWED, FORBIDDEN):
-        block.replace(name, FIELDS, [document(i, DAY) for i in range(3)])
+        granted(block.replace, name, FIELDS, [document(i, DAY) for i in range(3)])
     return secured_elasticsearch
 
 
@@ -381,7 +383,7 @@ def test_a_server_that_is_killed_is_unready_and_so_is_one_that_never_was(secured
     server = start(free_port(), run_dir)
     search = ElasticsearchSearch(url=server.url, sandbox=True)
     try:
-        search.replace(ALLOWED, FIELDS, [document(1, DAY)])
+        granted(search.replace, ALLOWED, FIELDS, [document(1, DAY)])
         assert search.newest(_mails(ALLOWED)).at == DAY
     finally:
         stop(server, by=signal.SIGKILL)
@@ -390,7 +392,7 @@ def test_a_server_that_is_killed_is_unready_and_so_is_one_that_never_was(secured
     for ask in (
         lambda: search.newest(_mails(ALLOWED)),
         lambda: search.probe(),
-        lambda: search.append(ALLOWED, [document(2, DAY)]),
+        lambda: granted(search.append, ALLOWED, [document(2, DAY)]),
     ):
         with pytest.raises(Unready, match=r"did not answer.*start the server"):
             ask()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.blocks.wire import (
     error_body,
     search_at,
 )
+from tests.permits import granted, permit_for
 from tests.servers.scripted import Reply, Request, Scripted
 
 
@@ -110,15 +112,14 @@ def test_a_data_stream_is_read_by_its_name_and_written_by_create(server: Scripte
     data = DATA.model_copy(update={"name": stream})
 
     assert search.count_buckets(data, "day", SPANS, "UTC") == [Bucket(DAY, 3, 7)]
-    assert search.append(stream, [{"t": DAY, "k": "a"}]) == 1
-    assert search.remove(data, ["a"]) == 1
+    assert granted(search.append, stream, [{"t": DAY, "k": "a"}]) == 1
+    assert granted(search.remove, data, ["a"]) == 1
 
     assert {request.path.split("/")[1] for request in server.requests} == {stream}
     (bulk,) = server.asked("/_bulk")
-    assert bulk.body.decode().splitlines() == [
-        '{"create":{}}',
-        '{"t":"2026-05-04T00:00:00+00:00","k":"a"}',
-    ]
+    action, document = bulk.body.decode().splitlines()
+    assert re.fullmatch(r'\{"create":\{"_id":"[0-9a-f]{32}-0"\}\}', action)
+    assert document == '{"t":"2026-05-04T00:00:00+00:00","k":"a"}'
     (removal,) = server.asked("/_delete_by_query")
     assert {"terms": {"k": ["a"]}} in removal.json()["query"]["bool"]["filter"]
 
@@ -133,7 +134,26 @@ def test_a_document_that_is_not_taken_is_refused(server: Scripted) -> None:
     server.on("PUT", "/_bulk", Reply({"errors": True, "items": items}))
 
     with pytest.raises(Refused, match=r"refused 1 of 2 documents.*field \[f\]"):
-        search_at(server, sandbox=True).append("mails-1", [{"f": 1}, {"f": "x"}])
+        granted(search_at(server, sandbox=True).append, "mails-1", [{"f": 1}, {"f": "x"}])
+
+
+def test_documents_whose_answer_was_lost_are_sent_again_under_the_same_ids(
+    server: Scripted,
+) -> None:
+    there = {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "is"}}
+    items = [{"create": there}, {"create": {"status": 201}}]
+    server.on("GET", "/_mapping", Reply({"mails-1": {"mappings": {}}}))
+    server.on("PUT", "/_bulk", Reply(status=503), Reply({"errors": True, "items": items}))
+    search, documents = search_at(server, sandbox=True), [{"k": "a"}, {"k": "b"}]
+    permit = permit_for(search.append, "mails-1", documents)
+
+    with pytest.raises(Unready):
+        search.append("mails-1", documents, permit=permit)
+    assert permit.state == "unknown"
+    assert search.append("mails-1", documents, permit=permit) == 2
+
+    lost, again = server.asked("/_bulk")
+    assert lost.body == again.body
 
 
 def test_large_documents_travel_in_several_batches(server: Scripted) -> None:
@@ -147,8 +167,10 @@ def test_large_documents_travel_in_several_batches(server: Scripted) -> None:
     server.answers.append(taken)
 
     with enforced(ms=60_000) as purse:
-        count = search_at(server, sandbox=True).append(
-            "mails-1", ({"body": "x" * 3_000_000} for _ in range(5))
+        count = granted(
+            search_at(server, sandbox=True).append,
+            "mails-1",
+            ({"body": "x" * 3_000_000} for _ in range(5)),
         )
 
     assert count == 5

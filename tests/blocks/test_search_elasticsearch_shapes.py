@@ -22,6 +22,7 @@ from tests.blocks.wire import (
     count_in,
     search_at,
 )
+from tests.permits import granted
 from tests.servers.scripted import Reply, Request, Scripted
 
 Start = Callable[..., Scripted]
@@ -57,8 +58,12 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any], Ask]] = {
     "version": ("/", WHOLE["/"], lambda it: it.probe()),
     "privileges": ("/_has_privileges", PRIVILEGES, lambda it: it.probe()),
     "indices": ("/_field_caps", CAPS, lambda it: it.probe()),
-    "append": ("/_bulk", WHOLE["/_bulk"], lambda it: it.append("mails-1", [{"k": "a"}])),
-    "remove": ("/_delete_by_query", WHOLE["/_delete_by_query"], lambda it: it.remove(DATA, ["a"])),
+    "append": ("/_bulk", WHOLE["/_bulk"], lambda it: granted(it.append, "mails-1", [{"k": "a"}])),
+    "remove": (
+        "/_delete_by_query",
+        WHOLE["/_delete_by_query"],
+        lambda it: granted(it.remove, DATA, ["a"]),
+    ),
 }
 
 NO_OBJECTS: dict[str, tuple[bytes, str]] = {

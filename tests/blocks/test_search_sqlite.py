@@ -19,6 +19,7 @@ from roundsman.errors import Misread, Mistake, Refused, Unready
 from roundsman.rules.windows import Bucket, Dataset, Span
 from tests.blocks.purses import enforced
 from tests.blocks.sides import FIELDS, dataset, document
+from tests.permits import granted
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 WHOLE = [Span(DAY, DAY + timedelta(days=30))]
@@ -32,7 +33,7 @@ def search(tmp_path: Path) -> SqliteSearch:
 
 def _fill(search: SqliteSearch, name: str = "mails", count: int = 10) -> Dataset:
     rows = (document(i, DAY + timedelta(seconds=i)) for i in range(count))
-    search.replace(name, FIELDS, rows)
+    granted(search.replace, name, FIELDS, rows)
     return dataset(name)
 
 
@@ -53,7 +54,7 @@ def _fill(search: SqliteSearch, name: str = "mails", count: int = 10) -> Dataset
 def test_times_are_taken_as_elasticsearch_takes_them(
     search: SqliteSearch, value: Any, expected: datetime
 ) -> None:
-    search.replace("mails", FIELDS, [document(1, None, received_at=value)])
+    granted(search.replace, "mails", FIELDS, [document(1, None, received_at=value)])
 
     assert search.newest(dataset("mails")).at == expected
     day = expected.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -87,7 +88,7 @@ def test_a_value_of_another_type_is_refused_and_nothing_of_the_batch_stays(
 
     rows = [document(11, DAY), document(12, DAY, **{field: value})]
     with pytest.raises(Refused, match=f"field '{field}' of type"):
-        search.append("mails", rows)
+        granted(search.append, "mails", rows)
 
     assert len(search.list_rows(data, WHOLE, 100).rows) == 10
     assert search.path.read_bytes() == before
@@ -97,7 +98,7 @@ def test_a_replacement_that_fails_leaves_the_old_index_whole(search: SqliteSearc
     data = _fill(search)
 
     with pytest.raises(Refused):
-        search.replace("mails", FIELDS, [document(1, DAY), document(2, DAY, size="x")])
+        granted(search.replace, "mails", FIELDS, [document(1, DAY), document(2, DAY, size="x")])
 
     assert len(search.list_rows(data, WHOLE, 100).rows) == 10
 
@@ -106,7 +107,8 @@ def test_numbers_and_nested_fields_are_taken_as_elasticsearch_takes_them(
     search: SqliteSearch,
 ) -> None:
     fields: Any = {"t": "timestamp", "k": "keyword", "user.name": "keyword", "n": "integer"}
-    search.replace(
+    granted(
+        search.replace,
         "orders",
         fields,
         [{"t": DAY, "k": 17, "user": {"name": "a"}, "n": "5"}, {"t": DAY, "k": True, "user": 3}],
@@ -123,7 +125,7 @@ def test_numbers_and_nested_fields_are_taken_as_elasticsearch_takes_them(
 
 def test_names_of_fields_cannot_reach_the_sql(search: SqliteSearch) -> None:
     evil = 'x"; DROP TABLE search_indices; --'
-    search.replace("mails", {"t": "timestamp", evil: "keyword"}, [{"t": DAY, evil: "a"}])
+    granted(search.replace, "mails", {"t": "timestamp", evil: "keyword"}, [{"t": DAY, evil: "a"}])
     data = Dataset(name="mails", time_field="t", key_field=evil, filter={evil: evil})
 
     assert search.list_rows(data, WHOLE, 9).rows == []
@@ -135,7 +137,7 @@ def test_a_name_that_elasticsearch_would_not_take_is_a_mistake(
     search: SqliteSearch, name: str
 ) -> None:
     with pytest.raises(Mistake, match="is not the name of one index"):
-        search.replace(name, FIELDS, [])
+        granted(search.replace, name, FIELDS, [])
     assert not search.path.exists()
 
 
@@ -165,15 +167,15 @@ def test_patterns_name_indices_as_in_elasticsearch(
 def test_a_pattern_whose_indices_disagree_reads_a_missing_field_as_nothing(
     search: SqliteSearch,
 ) -> None:
-    search.replace("m-1", {"t": "timestamp", "k": "keyword"}, [{"t": DAY, "k": "a"}])
-    search.replace("m-2", {"other": "keyword"}, [{"other": "b"}])
+    granted(search.replace, "m-1", {"t": "timestamp", "k": "keyword"}, [{"t": DAY, "k": "a"}])
+    granted(search.replace, "m-2", {"other": "keyword"}, [{"other": "b"}])
     data = Dataset(name="m-*", time_field="t", key_field="k")
 
     assert search.count_buckets(data, "day", WHOLE, "UTC") == [Bucket(DAY, 1)]
     assert search.count_without_time(data) == 1
     assert [row.key for row in search.list_rows(data, WHOLE, 9).rows] == ["a"]
     assert search.fields(data) == {"t": "timestamp", "k": "keyword", "other": "keyword"}
-    assert search.remove(data, ["a"]) == 1
+    assert granted(search.remove, data, ["a"]) == 1
 
 
 def test_documents_are_found_by_every_word_best_first_and_come_back_whole(
@@ -182,14 +184,14 @@ def test_documents_are_found_by_every_word_best_first_and_come_back_whole(
     fields: Any = {"t": "timestamp", "subject": "text", "body": "text"}
     first = {"t": DAY, "subject": "Invoice overdue", "body": "please pay", "tags": ["x", "y"]}
     second = {"t": DAY, "subject": "Lunch", "body": "no invoice, an overdue invoice joke"}
-    search.replace("mails", fields, [first, second])
+    granted(search.replace, "mails", fields, [first, second])
 
     assert search.find("mails", "pay overdue", 9) == [{**first, "t": DAY.isoformat()}]
     assert len(search.find("mails", "INVOICE", 9)) == 2
     assert len(search.find("mails", "invoice", 1)) == 1
     assert search.find("mails", "", 9) == []
     assert search.find("mails", '") OR subject:* NEAR', 9) == []
-    search.append("mails", [{"t": DAY, "subject": "Überweisung"}])
+    granted(search.append, "mails", [{"t": DAY, "subject": "Überweisung"}])
     assert len(search.find("mails", "uberweisung", 9)) == 1
 
 
@@ -197,15 +199,15 @@ def test_words_of_removed_documents_are_forgotten(search: SqliteSearch) -> None:
     data = _fill(search)
     assert len(search.find("mails", "invoice 3", 9)) == 1
 
-    assert search.remove(data, ["m000003"]) == 1
+    assert granted(search.remove, data, ["m000003"]) == 1
 
     assert search.find("mails", "invoice 3", 9) == []
-    search.replace("mails", FIELDS, [document(3, DAY)])
+    granted(search.replace, "mails", FIELDS, [document(3, DAY)])
     assert len(search.find("mails", "invoice 3", 9)) == 1
 
 
 def test_finding_without_a_text_field_is_refused(search: SqliteSearch) -> None:
-    search.replace("plain", {"t": "timestamp"}, [{"t": DAY}])
+    granted(search.replace, "plain", {"t": "timestamp"}, [{"t": DAY}])
 
     with pytest.raises(Refused, match="no text field"):
         search.find("plain", "word", 9)
@@ -278,10 +280,10 @@ def test_a_writer_that_holds_the_file_makes_others_unready_but_lets_them_read(
     try:
         assert len(search.list_rows(data, WHOLE, 100).rows) == 10
         with enforced(ms=400), pytest.raises(Unready, match="locked"):
-            search.append("mails", [document(11, DAY)])
+            granted(search.append, "mails", [document(11, DAY)])
     finally:
         holder.close()
-    assert search.append("mails", [document(11, DAY)]) == 1
+    assert granted(search.append, "mails", [document(11, DAY)]) == 1
 
 
 def test_a_read_ends_when_its_time_is_over(search: SqliteSearch) -> None:
@@ -295,7 +297,7 @@ def test_a_read_ends_when_its_time_is_over(search: SqliteSearch) -> None:
 def _append(path: Path, first: int) -> None:
     search = SqliteSearch(path=path)
     for number in range(first, first + 20):
-        search.append("mails", [document(number, DAY)])
+        granted(search.append, "mails", [document(number, DAY)])
         search.newest(dataset("mails"))
 
 
@@ -316,7 +318,7 @@ def test_several_processes_write_and_read_at_once_and_nothing_is_lost(
 
 
 def test_documents_keep_what_is_not_mapped(search: SqliteSearch) -> None:
-    search.replace("mails", {"s": "text"}, [{"s": "hello", "more": {"a": [1, None]}}])
+    granted(search.replace, "mails", {"s": "text"}, [{"s": "hello", "more": {"a": [1, None]}}])
 
     assert search.find("mails", "hello", 1) == [{"s": "hello", "more": {"a": [1, None]}}]
     assert json.dumps(search.find("mails", "hello", 1))

@@ -27,6 +27,7 @@ from roundsman.store import Ledger, open_ledger
 from roundsman.store.artifacts import ArtifactStore
 from roundsman.store.leases import hold_file
 from roundsman.store.records import Spent
+from tests.permits import granted
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 SPAN = Span(DAY, DAY + timedelta(days=14))
@@ -48,7 +49,7 @@ R = TypeVar("R")
 def warehouse(tmp_path: Path) -> DuckdbWarehouse:
     twin = DuckdbWarehouse(path=tmp_path / "warehouse.duckdb")
     rows = [{"id": f"k{hour}", "at": DAY + timedelta(hours=hour)} for hour in range(48)]
-    twin.replace("shop.orders", {"id": "keyword", "at": "timestamp"}, rows)
+    granted(twin.replace, "shop.orders", {"id": "keyword", "at": "timestamp"}, rows)
     return twin
 
 
@@ -186,7 +187,9 @@ def test_no_text_changes_a_byte_of_the_file(warehouse: DuckdbWarehouse, text: st
 
 def test_a_replacement_that_fails_leaves_the_old_rows(warehouse: DuckdbWarehouse) -> None:
     with pytest.raises(Refused, match="size"):
-        warehouse.replace("shop.orders", {"size": "integer"}, [{"size": 1}, {"size": "many"}])
+        granted(
+            warehouse.replace, "shop.orders", {"size": "integer"}, [{"size": 1}, {"size": "many"}]
+        )
     assert warehouse.select("SELECT COUNT(*) AS n FROM shop.orders", {}, 1) == [{"n": 48}]
 
 
@@ -264,7 +267,7 @@ def test_steps_of_one_process_take_turns(warehouse: DuckdbWarehouse) -> None:
     def work(number: int) -> None:
         try:
             if number % 2:
-                warehouse.append("shop.orders", [{"id": f"new{number}", "at": DAY}])
+                granted(warehouse.append, "shop.orders", [{"id": f"new{number}", "at": DAY}])
             else:
                 warehouse.newest(ORDERS)
         except RoundsmanError as error:

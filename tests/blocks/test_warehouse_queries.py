@@ -16,6 +16,7 @@ from blocks.warehouse.sql import require_select
 from blocks.warehouse.tables import Column, PartitionUnit, Table, TableName, parse_table_name
 from roundsman.errors import Mistake, Refused
 from roundsman.rules.windows import Dataset, Span
+from tests.permits import granted
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 WHOLE = [Span(DAY, DAY + timedelta(days=1))]
@@ -27,8 +28,11 @@ WORDS = ["plain", *QUOTES, "a; DROP TABLE shop.odd", "é%_?@x", ""]
 def twin(tmp_path_factory: pytest.TempPathFactory) -> DuckdbWarehouse:
     warehouse = DuckdbWarehouse(path=tmp_path_factory.mktemp("odd") / "warehouse.duckdb")
     rows = [{"id": word, "at": DAY, "back`tick": word} for word in WORDS]
-    warehouse.replace(
-        "shop.odd", {"id": "keyword", "at": "timestamp", "back`tick": "keyword"}, rows
+    granted(
+        warehouse.replace,
+        "shop.odd",
+        {"id": "keyword", "at": "timestamp", "back`tick": "keyword"},
+        rows,
     )
     return warehouse
 
@@ -160,5 +164,5 @@ def test_a_date_is_inside_a_span_when_its_midnight_is(moment: datetime, day: dat
 
 def test_the_twins_file_is_found_where_it_says(tmp_path: Path) -> None:
     nested = DuckdbWarehouse(path=tmp_path / "made" / "on" / "the" / "way.duckdb")
-    assert nested.replace("shop.orders", {"id": "keyword"}, [{"id": "a"}]) == 1
+    assert granted(nested.replace, "shop.orders", {"id": "keyword"}, [{"id": "a"}]) == 1
     assert nested.path.is_file()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from blocks.warehouse import BigQueryWarehouse, DuckdbWarehouse
 from blocks.warehouse.sql import require_select, select_for_duckdb
 from roundsman.errors import Denied, Mistake, Refused, RoundsmanError
+from tests.permits import granted
 
 WRITES = [
     "INSERT INTO shop.orders (id) VALUES ('x')",
@@ -213,7 +214,7 @@ def test_a_text_that_does_not_parse_is_a_mistake_that_quotes_it(
 @pytest.fixture(scope="module")
 def duckdb_warehouse(tmp_path_factory: pytest.TempPathFactory) -> DuckdbWarehouse:
     warehouse = DuckdbWarehouse(path=tmp_path_factory.mktemp("twin") / "warehouse.duckdb")
-    warehouse.replace("shop.orders", {"id": "keyword"}, [{"id": "a"}])
+    granted(warehouse.replace, "shop.orders", {"id": "keyword"}, [{"id": "a"}])
     return warehouse
 
 

@@ -67,7 +67,7 @@ def terminal(home, prefect_server) -> Terminal:
 
 def seed(terminal: Terminal, *words: str) -> subprocess.CompletedProcess[str]:
     small = ("-p", "mails_a_day=20", "-p", "days=3")
-    return terminal("run", "seed_sample", "-p", "dry_run=false", *small, *words)
+    return terminal("run", "seed_sample", "--live", *small, *words)
 
 
 def test_a_run_shows_its_steps_and_what_to_type_next(terminal):

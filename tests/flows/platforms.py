@@ -20,6 +20,7 @@ from roundsman.rules.windows import FieldType
 from roundsman.settings import get_settings
 from roundsman.store import events, history
 from roundsman.store.records import AuditRow, EventRow, HistoryFilter, StepRow
+from tests.permits import granted
 
 ORG = "default"
 ROWS_A_DAY = 96
@@ -105,9 +106,9 @@ class Platform:
         """Replace both sides; the search's mails stand in two indices of one pattern."""
         ours = list(search)
         half = len(ours) // 2
-        self.search.replace(f"{self.prefix}-1", FIELDS, ours[:half])
-        self.search.replace(f"{self.prefix}-2", FIELDS, ours[half:])
-        self.warehouse.replace(self.table, FIELDS, list(warehouse))
+        granted(self.search.replace, f"{self.prefix}-1", FIELDS, ours[:half])
+        granted(self.search.replace, f"{self.prefix}-2", FIELDS, ours[half:])
+        granted(self.warehouse.replace, self.table, FIELDS, list(warehouse))
 
     def params(self, **changes: Any) -> dict[str, Any]:
         return {

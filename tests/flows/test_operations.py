@@ -25,6 +25,8 @@ from roundsman.errors import Denied, Mistake
 from roundsman.rules.windows import Span
 from roundsman.settings import get_settings
 from tasks.mail_files import ensure_dataset, mails_in, open_dataset
+from tasks.sandbox import Sandbox
+from tests.permits import granted
 
 TWINS = """\
 search:
@@ -34,6 +36,7 @@ warehouse:
   local: {kind: duckdb, path: warehouse.duckdb}
 """
 MAILS = 30
+LIVE = {"dry_run": False, "allow_actions": True}
 
 
 @pytest.fixture
@@ -77,7 +80,8 @@ def rows(block: DatasetBlock, name: str, days: int = 15) -> dict[str, tuple[date
 
 
 def run_import(corpus: Path, **more: object) -> dict[str, int]:
-    params = ImportParams(paths=[str(corpus)], dry_run=False, **{"arrive_over_hours": 336} | more)
+    changed = LIVE | {"arrive_over_hours": 336} | more
+    params = ImportParams(paths=[str(corpus)], **changed)
     return asyncio.run(import_mail.fn(params)).artifacts["import"]
 
 
@@ -122,7 +126,7 @@ def test_a_dry_run_counts_and_writes_nothing(home, corpus):
 
 def test_a_task_too_denies_what_is_no_sandbox(home):
     with pytest.raises(Denied, match="sandbox"):
-        ensure_dataset(open_dataset("search", "far"), "emails-2026.01")
+        ensure_dataset(Sandbox("search/far", open_dataset("search", "far")), "emails-2026.01")
 
 
 @pytest.mark.parametrize("operation", [import_mail, seed_sample])
@@ -130,7 +134,7 @@ def test_what_is_no_sandbox_is_refused_before_a_run_begins(home, corpus, operati
     spec = spec_of(operation)
     more = {"paths": [str(corpus)]} if operation is import_mail else {}
     with pytest.raises(Mistake, match="search 'far' is not marked as a sandbox"):
-        check(spec, {"search": "far", "dry_run": False, **more}, {})
+        check(spec, {"search": "far", **LIVE, **more}, {})
     check(spec, {"search": "far", "dry_run": True, **more}, {})
 
 
@@ -147,7 +151,7 @@ def test_an_import_into_an_unknown_system_names_the_known_ones(home, corpus):
 
 def test_a_table_of_other_columns_is_not_imported_into(home, corpus):
     warehouse = open_dataset("warehouse", "local")
-    warehouse.replace("analytics.emails", {"message_id": "keyword"}, [])
+    granted(warehouse.replace, "analytics.emails", {"message_id": "keyword"}, [])
     with pytest.raises(Mistake, match="analytics.emails"):
         run_import(corpus)
 
@@ -158,7 +162,7 @@ def test_a_path_that_is_no_mail_is_refused_with_the_kinds_that_are():
 
 
 def test_the_sample_company_lacks_its_planted_rows_in_the_warehouse(home):
-    params = SeedParams(dry_run=False, mails_a_day=60, days=8)
+    params = SeedParams(**LIVE, mails_a_day=60, days=8)
     told = asyncio.run(seed_sample.fn(params)).artifacts
     search, warehouse = (rows(*side) for side in sides())
     assert len(search) == told["indexed"]
@@ -168,7 +172,7 @@ def test_the_sample_company_lacks_its_planted_rows_in_the_warehouse(home):
 
 def test_founding_the_company_again_replaces_it(home):
     for moment in (datetime.now(UTC) - timedelta(days=40), datetime.now(UTC)):
-        params = SeedParams(dry_run=False, mails_a_day=20, days=3, now=moment)
+        params = SeedParams(**LIVE, mails_a_day=20, days=3, now=moment)
         told = asyncio.run(seed_sample.fn(params)).artifacts
     for (block, name), count in zip(sides(), (told["indexed"], told["loaded"]), strict=True):
         assert len(rows(block, name, days=60)) == count

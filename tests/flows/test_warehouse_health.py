@@ -15,6 +15,7 @@ from flows.warehouse_health import PLAN
 from roundsman.rules.windows import FieldType
 from roundsman.settings import get_settings
 from tests.flows.platforms import Platform, mail, on_day, same_findings, without
+from tests.permits import granted
 from tests.servers.prefect_server import PrefectServer
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("run_home", "prefect_api")]
@@ -177,14 +178,16 @@ def test_orders_are_compared_as_well_as_mails(platform: Platform) -> None:
         "state": "keyword",
     }
     rows = [(f"o{row['message_id'][5:10]}", row["received_at"]) for row in platform.mails()]
-    platform.search.replace(
+    granted(
+        platform.search.replace,
         f"{platform.prefix}-orders",
         ours,
         [{"placed": at, "order_no": key, "shop": "de"} for key, at in rows]
         + [{"placed": at, "order_no": f"{key}x", "shop": "fr"} for key, at in rows],
     )
     states = ("paid", "sent", "cart")
-    platform.warehouse.replace(
+    granted(
+        platform.warehouse.replace,
         platform.table,
         theirs,
         [
@@ -303,13 +306,13 @@ def test_a_run_leaves_a_report_a_picture_and_what_prefect_shows(
 
 
 @pytest.mark.covers("A-043")
-def test_acting_is_not_available_yet_and_says_so(twins: Platform) -> None:
+def test_without_a_transform_nothing_is_built_and_the_report_says_so(twins: Platform) -> None:
     mails = twins.mails()
     twins.fill(mails, without(mails, on_day(mails, twins.now - timedelta(days=1))[:40]))
     left = twins.look(dry_run=False, allow_actions=True)
     remediation = left.artifacts["remediation"]
-    assert (remediation["triggered"], remediation["reason"]) == (False, "parity_bad")
-    assert remediation["said"] == "acting is not available yet"
+    assert (remediation["triggered"], remediation["needed_for"]) == (False, ["parity_bad"])
+    assert "the dbt project is not named (transform)" in remediation["said"]
     skipped = [step for step in left.steps if step.name == "auto_remediate"]
     assert [step.status for step in skipped] == ["skipped"]
 
