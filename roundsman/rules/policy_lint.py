@@ -35,6 +35,7 @@ KNOWN_FIELDS = (
     "risk_score",
     "sandbox",
     "sender_known",
+    "severity",
     "volume_per_week",
 )
 RANK = {"allow": 0, "ask": 1, "deny": 2}
