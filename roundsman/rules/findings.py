@@ -34,8 +34,8 @@ UNACKNOWLEDGED = {"state": "open", "acknowledged_by": None, "acknowledged_at": N
 def judge_look(known: Sequence[Finding], look: Look, rules: FindingRules) -> list[Change]:
     """What a look makes of the findings that are known, and which ones it opens.
 
-    A look that is no newer than one that counted changes nothing; it only gives again what is
-    still to be told. What was seen twice counts as the worse.
+    A look that is no newer than one that counted changes nothing; the same one once more only gives
+    again what is still to be told. What was seen twice counts as the worse.
     """
     ours = {item.fingerprint: item for item in known if _is_of(item, look)}
     seen = _by_fingerprint(look)
@@ -89,7 +89,9 @@ def _see(
     if finding is None:
         return _tell("opened", (None, _open(key, seen, look, rules)), look, rules)
     if look.at <= finding.looked_at:
-        return _still_untold(finding, look, rules)
+        # What another run saw later is that run's to tell.
+        last = (finding.last_run, finding.good_run, finding.resolved_run)
+        return _still_untold(finding, look, rules) if look.run_id in last else None
     what = _compare(finding, seen)
     changes = _sighting(seen, look, rules)
     changes |= {

@@ -143,6 +143,13 @@ def test_a_look_that_was_recorded_but_not_told_gives_again_what_is_to_be_told() 
     assert life.one == first.after
 
 
+def test_what_another_run_saw_later_is_that_runs_to_tell() -> None:
+    life = Life()
+    early, late = life.look(stale()), life.look(stale())
+    assert [change.tell for change in life.judge(late)] == [True]
+    assert life.judge(early) == []
+
+
 def test_what_a_killed_run_did_not_tell_is_told_by_the_next_one() -> None:
     life = Life()
     life.judge(life.look(stale()))
