@@ -50,6 +50,9 @@ class Sent(BaseModel):
     channel: str
     state: State
     said: str
+    title: str = ""
+    # Of a message that waits for a person's answer.
+    action_id: str | None = None
 
 
 @step

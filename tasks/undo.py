@@ -13,6 +13,7 @@ from roundsman.errors import Denied, Misread, Mistake, Refused, Unready
 from roundsman.permits import Wish, ask_for
 from roundsman.store.approvals import Wanted, list_actions
 from roundsman.store.records import ActionRow
+from roundsman.store.tables import instant_text
 
 
 class Undone(BaseModel):
@@ -59,13 +60,14 @@ def undo_action(row: ActionRow) -> Undone:
         context={"person": current().is_persons},
         undoes=row.action_id,
     )
-    permit = ask_for(method, wish, row.undo)
+    kept = row.undo | {"done_at": instant_text(row.settled_at or row.proposed_at)}
+    permit = ask_for(method, wish, kept)
     if permit.row is None:
         return _told(row, "considered", permit.said)
     if not permit.may_act:
         return _standing(row, permit.state, permit.said)
     try:
-        said = method(row.undo, permit=permit)
+        said = method(kept, permit=permit)
     except Denied as error:
         return _told(row, "denied", str(error))
     except (Refused, Mistake) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from blocks.patience import at_most
+from blocks.transform import copies
 from blocks.transform.artifacts import (
     ACTION_MARK,
     MARK_PREFIX,
@@ -65,8 +67,8 @@ class DbtTransform(Transform):
     )
 
     NO_UNDO: ClassVar[dict[str, str]] = {
-        "build": "dbt keeps no earlier version of what it builds anew; restore the tables from a "
-        "backup or by the warehouse's own time travel"
+        "build": "no copy of what it built anew was kept; restore the tables from a backup or by "
+        "the warehouse's own time travel"
     }
 
     @property
@@ -148,6 +150,27 @@ class DbtTransform(Transform):
         results = self._results(self._project())
         ran = results is not None and results.args.which in (None, *RUNNING)
         return {"last_build_at": results.ran_at.isoformat() if results and ran else None}
+
+    def keep_for_undo(self, action: str, payload: Json, key: str) -> Json | None:
+        """A copy of the DuckDB file that a build is about to change; elsewhere there is none."""
+        project = self._project()
+        if action != "build" or project.duckdb_file is None:
+            return None
+        with not_begun(), held(project.duckdb_file):
+            kept = copies.keep(project.duckdb_file, self._scratch(project) / "before", key)
+        return kept.model_dump(mode="json") if kept else None
+
+    @effect("repeatable")
+    def undo_build(self, kept: Json, *, permit: Permit) -> str:
+        """Put the DuckDB file back as it was before a build, unless it was changed since."""
+        done_at = datetime.fromisoformat(kept["done_at"])
+        project = self._project()
+        with ExitStack() as alone:
+            with not_begun():
+                alone.enter_context(self._alone(project))
+            copy = {name: value for name, value in kept.items() if name != "done_at"}
+            put = copies.put_back(copy, done_at)
+        return f"'{put.file}' is as it was before the build"
 
     def _results(self, project: Project) -> RunResults | None:
         return read_artifact(project.target_folder / "run_results.json", RunResults)

@@ -96,7 +96,9 @@ def _print_acts(found: Mapping[str, Any]) -> None:
     if sent:
         typer.echo("\nTold")
     for one in sent:
-        typer.echo(f"  {one.get('channel')}  {one.get('state')}: {one.get('said')}")
+        typer.echo(f"  {one.get('state')}: {one.get('title')}  ({one.get('channel')})")
+        if one.get("state") != "done":
+            typer.echo(f"    {one.get('said')}")
 
 
 def _print_issues(issues: list[Any]) -> None:

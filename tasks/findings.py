@@ -1,0 +1,133 @@
+"""Remembering what a run saw, and telling whom it concerns: once, by permit."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+from blocks.notify import Notify
+from blocks.systems import load_system
+from roundsman.agent import Run, current
+from roundsman.permits import Permit, Wish, ask_for
+from roundsman.rules.finding import Change, FindingRules, Look, Seen
+from roundsman.rules.findings import net_changes
+from roundsman.rules.messages import Message, Topic
+from roundsman.store import findings as ledger_of_findings
+from roundsman.store.approvals import Wanted, list_actions
+from roundsman.store.chain import canonical
+from roundsman.store.findings import Told
+from roundsman.store.records import ActionRow
+from tasks.notify import Sent, send_message
+
+SCOPE_LETTERS = 16
+# Rows of one message: tried once a run while a channel refuses it.
+TRIES_MAX = 100
+
+
+class Scene(NamedTuple):
+    """By which rules findings live, and which parameters say what is looked at."""
+
+    rules: FindingRules
+    looked_at: dict[str, Any]
+
+    @property
+    def scope(self) -> str:
+        """Tells runs apart that look at different things."""
+        return hashlib.sha256(canonical(self.looked_at).encode()).hexdigest()[:SCOPE_LETTERS]
+
+
+class Sightings(NamedTuple):
+    """The problems of one look, and what it was able to judge."""
+
+    at: datetime
+    seen: tuple[Seen, ...]
+    looked: frozenset[str]
+
+
+async def record_findings(scene: Scene, sightings: Sightings) -> list[Change]:
+    """Write down what became of every finding of this round; what is news stands in the changes."""
+    run = current()
+    look = Look(
+        agent=run.agent,
+        round=run.round.partition("/")[2] if run.round else None,
+        run_id=run.id,
+        at=sightings.at,
+        seen=sightings.seen,
+        looked=sightings.looked,
+        scope=scene.scope,
+    )
+    where = (run.ledger, run.org, run.attempt)
+    return await asyncio.to_thread(ledger_of_findings.record_look, *where, look, scene.rules)
+
+
+async def tell_people(scene: Scene, changes: Iterable[Change]) -> list[Sent]:
+    """Send what is news, each once; in a dry run only say what would be sent."""
+    run, channel = current(), scene.rules.channel
+    news = [change for change in net_changes(changes) if change.tell]
+    if channel is None or not news:
+        run.skip("notify", "no channel is named" if channel is None else "there is no news")
+        return []
+    block = cast("Notify", load_system("notify", channel))
+    return [await _tell(run, _Desk(channel, block), change) for change in news]
+
+
+class _Desk(NamedTuple):
+    channel: str
+    block: Notify
+
+    def target(self, message: Message) -> str:
+        """One message is one target: a lost answer to it silences no other."""
+        return f"notify/{self.channel} {message.id}"
+
+
+async def _tell(run: Run, desk: _Desk, change: Change) -> Sent:
+    message, permit = await asyncio.to_thread(_ask, run, desk, change)
+    sent = await send_message.named("notify")(desk.block, message, permit)
+    now = datetime.now(UTC)
+    if sent.state == "done" and change.event is not None:
+        told = Told(change.after.fingerprint, change.event, change.after.severity, now)
+        await asyncio.wrap_future(run.tell(ledger_of_findings.mark_told, told))
+    waits = permit.key if permit.state == "waiting" else None
+    return sent.model_copy(update={"title": message.title, "action_id": waits})
+
+
+def _ask(run: Run, desk: _Desk, change: Change) -> tuple[Message, Permit]:
+    """The message and its permit: the one that this news has already, where it has one."""
+    message = desk.block.compose(topic_of(change))
+    target = desk.target(message)
+    known = list_actions(run.ledger, run.org, Wanted(target=target, limit=TRIES_MAX))
+    failed = [row for row in known if row.state == "failed"]
+    standing = next((row for row in known if row.state not in ("failed", "expired")), None)
+    occasion: dict[str, Any] = {"message": message.id, "after_failures": len(failed)}
+    if standing is not None:
+        message, occasion = _stored(standing), standing.occasion
+    wish = Wish(target=target, occasion=occasion, context={"severity": change.after.severity})
+    return message, ask_for(desk.block.send, wish, message)
+
+
+def _stored(row: ActionRow) -> Message:
+    """What was proposed goes out in its own words, whatever a later run would say."""
+    return Message.model_validate(row.payload["message"])
+
+
+def topic_of(change: Change) -> Topic:
+    """What is told of a change; its times are the finding's, whoever tells it."""
+    after = change.after
+    return Topic(
+        event=change.event or "report",
+        severity=after.severity,
+        said=after.said,
+        agent=after.agent,
+        round=after.round,
+        at=after.resolved_at or after.opened_at,
+        occasion=change.occasion,
+        subject=after.subject,
+        kind=after.kind,
+        fingerprint=after.fingerprint,
+        owner=after.owner,
+        opened_at=after.opened_at,
+        reasons=after.reasons,
+    )
