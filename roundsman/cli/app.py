@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from roundsman.cli import actions, agents, approvals, keeping, machine, mail, policy, record, runs
+from roundsman.cli import (
+    actions,
+    agents,
+    approvals,
+    findings,
+    keeping,
+    machine,
+    mail,
+    policy,
+    record,
+    runs,
+)
 from roundsman.cli.complaint import Doors, Quick
 
 app = typer.Typer(
@@ -59,6 +70,7 @@ app.command("retry", cls=Quick)(runs.retry)
 app.add_typer(approvals.approvals, name="approvals")
 app.add_typer(actions.actions, name="actions")
 app.command("undo", cls=Quick)(actions.undo)
+app.add_typer(findings.findings, name="findings")
 app.add_typer(policy.policy, name="policy")
 app.command("history", cls=Quick)(record.history)
 app.command("show", cls=Quick)(record.show)

@@ -157,7 +157,7 @@ def _print_events(told: list[EventRow]) -> None:
     typer.echo("\nEvents")
     for event in told:
         words = teller.words_of(event)
-        typer.echo(f"  {event.seq:>6}  {event.at:%H:%M:%S.%f}  {event.kind:<18}{words}")
+        typer.echo(f"  {event.seq:>6}  {event.at:%H:%M:%S.%f}  {event.kind:<17} {words}")
 
 
 def require_closed(row: AuditRow, verb: str) -> None:

@@ -87,6 +87,31 @@ def _acted(payload: dict[str, Any]) -> str:
     return f"{words}  {said}" if said else words
 
 
+def _found(payload: dict[str, Any]) -> str:
+    changed = _set(payload)
+    words = [changed[name] for name in ("severity", "said") if changed.get(name)]
+    if changed.get("good_runs"):
+        words.append(count(int(changed["good_runs"]), "good run"))
+    if changed.get("why_silent"):
+        words.append(f"not told: {changed['why_silent']}")
+    return _about(payload, *words)
+
+
+def _about(payload: dict[str, Any], *words: str | None) -> str:
+    return "  ".join([str(payload.get("about", "")), *(word for word in words if word)])
+
+
+def _acknowledged(payload: dict[str, Any]) -> str:
+    changed = _set(payload)
+    return _about(payload, f"by {changed.get('acknowledged_by')}", changed.get("note"))
+
+
+def _muted(payload: dict[str, Any]) -> str:
+    changed = _set(payload)
+    by = f"by {changed['muted_by']}" if changed.get("muted_by") else None
+    return _about(payload, f"until {changed.get('muted_until')}", by, changed.get("mute_reason"))
+
+
 def _set(payload: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", payload.get("set") or {})
 
@@ -114,4 +139,15 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         ),
         _acted,
     ),
+    **dict.fromkeys(
+        (
+            *("finding_opened", "finding_reopened", "finding_worsened", "finding_eased"),
+            *("finding_seen", "finding_good", "finding_resolved", "finding_erased"),
+        ),
+        _found,
+    ),
+    "finding_told": lambda p: _about(p, _set(p).get("told_event")),
+    "finding_acknowledged": _acknowledged,
+    "finding_muted": _muted,
+    "finding_unmuted": lambda p: _about(p, f"by {p.get('who')}", p.get("note")),
 }

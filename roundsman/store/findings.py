@@ -195,7 +195,9 @@ def _write(
     old = {} if before is None else _as_row(before)
     changes = {name: value for name, value in _as_row(after).items() if old.get(name, ...) != value}
     if changes:
-        change = keyed.Change(after.fingerprint, changes, event.payload)
+        # So that an event can be read without its row.
+        facts = {"about": f"{after.kind} of {after.subject}", **event.payload}
+        change = keyed.Change(after.fingerprint, changes, facts)
         keyed.enter(connection, ledger, org, event, (FINDINGS, change))
 
 
