@@ -1,4 +1,4 @@
-"""How long it takes to decide ten thousand stored runs anew, and whether all of it is right."""
+"""How long it takes to decide stored runs anew, all of it right, and what a permit costs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bench.audit import ORG, build
 from bench.decided import CHANGED, DAYS, START, Naive, tell_runs, write_permits
 from bench.figures import Emitter, Figure, emitter, tell
+from bench.lives import measure_lives
 from roundsman.policy import load_policy
 from roundsman.rules.simulation import FLIPS_KEPT_MAX, Simulation, simulate
 from roundsman.store import Ledger, open_ledger
@@ -23,6 +24,8 @@ from roundsman.store.verify import verify
 
 RUNS = 10_000
 GOAL_SIMULATE_SECONDS = 60
+PERMITS = 300
+GOAL_PERMIT_RATIO = 2
 
 DECIDED = (
     "SELECT seq, at, payload FROM events WHERE kind IN ('action_proposed', 'action_considered')"
@@ -39,8 +42,9 @@ class Outcome(NamedTuple):
 
 def main() -> int:
     """Measure and print every figure."""
-    out = emitter(__doc__ or "", runs=RUNS)
+    out = emitter(__doc__ or "", runs=RUNS, permits=PERMITS)
     measure_simulation(out)
+    measure_permit(out)
     return out.exit_code()
 
 
@@ -60,6 +64,14 @@ def measure_simulation(out: Emitter) -> None:
     tell(f"{found.compared} decisions: {found.counts}")
     out.emit(Figure("simulate_10k_s", seconds, "s", floor, GOAL_SIMULATE_SECONDS))
     out.emit(Figure("simulate_equal", share_equal(found, expected), "share", None, 1, "higher"))
+
+
+def measure_permit(out: Emitter) -> None:
+    """Store, claim and settle permits, in turns with the bare statements for the same rows."""
+    with tempfile.TemporaryDirectory(prefix="roundsman-permits-") as folder:
+        ours, bare = measure_lives(Path(folder), out.sizes["permits"])
+    tell(f"a permit's life {ours:.2f} ms, bare statements {bare:.2f} ms")
+    out.emit(Figure("permit", ours / bare, "ratio", 1.0, GOAL_PERMIT_RATIO))
 
 
 def fill(ledger: Ledger, runs: int) -> None:

@@ -82,8 +82,8 @@ def propose(ledger: Ledger, org: str, run_id: str, attempt: int, wish: Proposal)
         if changes:
             event = Event(run_id, attempt, "action_proposed", {}, at)
             change = Change(key, changes, wish.facts)
-            enter(connection, ledger, org, event, (ACTIONS, change))
-        return must_read(connection, ledger, org, key)
+            row = (row or {}) | enter(connection, ledger, org, event, (ACTIONS, change))
+    return ActionRow.model_validate(row)
 
 
 def _first(wish: Proposal, run_id: str, at: str) -> Row:
@@ -146,8 +146,9 @@ def claim(ledger: Ledger, org: str, run_id: str, attempt: int, wanted: Claim) ->
             **dict.fromkeys(("settled_at", "settled_by", "said", "result", "undo")),
         }
         event = Event(run_id, attempt, "action_claimed", {}, at)
-        enter(connection, ledger, org, event, (ACTIONS, Change(row["action_id"], changes)))
-        return must_read(connection, ledger, org, row["action_id"])
+        change = Change(row["action_id"], changes)
+        row |= enter(connection, ledger, org, event, (ACTIONS, change))
+    return ActionRow.model_validate(row)
 
 
 def _refuse_run(connection: Connection, ledger: Ledger, org: str, run_id: str) -> None:
@@ -217,8 +218,9 @@ def settle(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement
     with ledger.transaction() as connection:
         at = fence(connection, ledger, org, run_id, attempt)
         lock_head(connection, ledger, org)
-        row = must_read(connection, ledger, org, told.action_id)
-        if (row.state, row.acting_run, row.attempt) != ("attempting", run_id, attempt):
+        row = read_row(connection, ledger, org, ACTIONS, told.action_id) or {}
+        holder = (row.get("state"), row.get("acting_run"), row.get("attempt"))
+        if holder != ("attempting", run_id, attempt):
             raise Denied(f"action '{told.action_id}' is not in the hands of run '{run_id}'")
         change = Change(told.action_id, _settled(told, at))
         event = Event(run_id, attempt, "action_settled", {}, at)

@@ -14,7 +14,7 @@ from roundsman.rules.redaction import redact
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event
-from roundsman.store.records import Event, Head
+from roundsman.store.records import Event
 from roundsman.store.tables import Moment, instant_text
 
 Row = dict[str, Any]
@@ -86,18 +86,21 @@ def read_row(connection: Connection, ledger: Ledger, org: str, of: Keyed, key: s
 
 def enter(
     connection: Connection, ledger: Ledger, org: str, event: Event, change: tuple[Keyed, Change]
-) -> Head:
+) -> Row:
     """Write a row's changes and chain the event that tells of them; the caller holds the head.
 
-    `event.payload` is ignored: `key`, `set` and the facts are what is told.
+    `event.payload` is ignored: `key`, `set` and the facts are what is told. Returns the changes as
+    they were written: redacted, times as text.
     """
     of, changed = change
     columns = {name: _spelled(value) for name, value in changed.set.items()}
     payload = {**changed.facts, "key": changed.key, "set": columns}
     text = canonical(redact(payload))
     # From the text, so that the row says what the event says, redacted parts too.
-    _write(connection, ledger, org, of, json.loads(text))
-    return chain_event(connection, ledger, org, event, text)
+    told: Row = json.loads(text)
+    _write(connection, ledger, org, of, told)
+    chain_event(connection, ledger, org, event, text)
+    return {**told["set"], of.key: told["key"]}
 
 
 def _spelled(value: Any) -> Any:

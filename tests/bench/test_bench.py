@@ -15,13 +15,13 @@ from bench.__main__ import NOT_PROGRAMS
 ROOT = Path(__file__).parents[2]
 # Those that need no server, with so little to measure that it takes seconds.
 SMALL = {
-    "actions": ["--runs", "200"],
+    "actions": ["--runs", "200", "--permits", "10"],
     "audit": ["--events", "2000"],
     "log": ["--lines", "20"],
     "parity": ["--rows", "5000"],
 }
 # What does not depend on how quick the machine is.
-TIMED = "s", "ms"
+TIMED = "s", "ms", "ratio"
 
 
 def run_bench(name: str, *arguments: str) -> str:
