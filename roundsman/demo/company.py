@@ -47,24 +47,43 @@ class Company(BaseModel):
     missing_rows: int = Field(default=37, ge=0)
     missing_days_ago: int = Field(default=5, ge=1)
     stale_days: int = Field(default=3, ge=0)
+    late_hours: float = Field(default=6.0, ge=0)
+    late_rows: int = Field(default=48, ge=0)
+    late_days_ago: int = Field(default=2, ge=1)
 
 
 class Sample(NamedTuple):
-    """The rows of both sides; `missing` are the keys that never reached the warehouse."""
+    """The rows of both sides, as keys also those that never reached the warehouse, and those that
+    reached both sides late: after the one build of the demo."""
 
     mails: list[MailRow]
     missing: list[str]
     customers: list[dict[str, Any]]
+    late: frozenset[str] = frozenset()
+
+    def before_build(self) -> Sample:
+        """What was there when the marts were built."""
+        return self._replace(mails=[m for m in self.mails if m.message_id not in self.late])
+
+    def after_build(self) -> Sample:
+        """What arrived after that."""
+        return self._replace(mails=[m for m in self.mails if m.message_id in self.late])
 
 
 def found_company(company: Company) -> Sample:
-    """Make the company's rows: mails up to now, one day incomplete, one table out of date."""
+    """Make the company's rows: mails up to now, one day incomplete, one table out of date.
+
+    The newest hours, and some rows of an earlier day, are late.
+    """
     chance = random.Random(company.seed)
     mails = [
         _mail(chance, number, at)
         for number, at in enumerate(sorted(_arrivals(company, chance)), start=1)
     ]
-    return Sample(mails, _missing(company, chance, mails), list(_customers(company, chance)))
+    missing = _missing(company, chance, mails)
+    customers = list(_customers(company, chance))
+    there = [mail for mail in mails if mail.message_id not in missing]
+    return Sample(mails, missing, customers, frozenset(_late(company, chance, there)))
 
 
 def _arrivals(company: Company, chance: random.Random) -> Iterator[datetime]:
@@ -106,10 +125,20 @@ def _mail(chance: random.Random, number: int, at: datetime) -> MailRow:
 
 
 def _missing(company: Company, chance: random.Random, mails: list[MailRow]) -> list[str]:
-    days_ago = min(company.missing_days_ago, company.days - 1)
-    start = _midnight(company.now) - timedelta(days=days_ago)
-    day = [mail.message_id for mail in mails if start <= mail.received_at < start + timedelta(1)]
+    day = _of_day(company, company.missing_days_ago, mails)
     return sorted(chance.sample(day, min(company.missing_rows, len(day))))
+
+
+def _late(company: Company, chance: random.Random, mails: list[MailRow]) -> Iterator[str]:
+    since = company.now - timedelta(hours=company.late_hours)
+    yield from (mail.message_id for mail in mails if mail.received_at >= since)
+    day = _of_day(company, company.late_days_ago, mails)
+    yield from chance.sample(day, min(company.late_rows, len(day)))
+
+
+def _of_day(company: Company, days_ago: int, mails: list[MailRow]) -> list[str]:
+    start = _midnight(company.now) - timedelta(days=min(days_ago, company.days - 1))
+    return [mail.message_id for mail in mails if start <= mail.received_at < start + timedelta(1)]
 
 
 def _customers(company: Company, chance: random.Random) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The demo in five phases: server, company, dbt, an agent's round, and what it found."""
+"""The demo in phases: server, company, dbt, late arrivals, an agent's round, what it found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ROUND = "warehouse_health/sample"
 DBT_SECONDS_MAX = 120
 DBT_SOURCES = Path(__file__).parent / "dbt"
-PHASES = 4
+PHASES = 5
 
 SYSTEMS = """\
 # The sample company's systems; `make demo` writes this file anew.
@@ -70,6 +71,8 @@ def write_home(settings: Settings) -> None:
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.systems.write_text(SYSTEMS, encoding="utf-8")
+    # A model of an earlier version of the project would be built with the others.
+    shutil.rmtree(home / "dbt" / "models", ignore_errors=True)
     shutil.copytree(DBT_SOURCES, home / "dbt", dirs_exist_ok=True)
     profile = PROFILE.format(path=home / "warehouse.duckdb")
     (home / "dbt" / "profiles.yml").write_text(profile, encoding="utf-8")
@@ -93,11 +96,14 @@ def _work(settings: Settings) -> AuditRow:
     from roundsman.cli.progress import watch_run
     from roundsman.cli.start import accepted, begin, finish_operation
 
+    founded = {"dry_run": False, "allow_actions": True, "now": datetime.now(UTC).isoformat()}
     with phase(2, "two weeks of mail, in a search index and in a warehouse"):
-        finish_operation("seed_sample", {"dry_run": False})
+        finish_operation("seed_sample", founded | {"arrivals": "before_build"})
     with phase(3, "dbt build, once"):
         build_models(settings)
-    say(f"[4/{PHASES}] the agent makes its round: {ROUND}")
+    with phase(4, "the newest hours of mail, which that build did not see"):
+        finish_operation("seed_sample", founded | {"arrivals": "after_build"})
+    say(f"[5/{PHASES}] the agent makes its round: {ROUND}")
     memory = open_memory()
     run_id = accepted(begin(ROUND, {}))
     watch_run(memory, run_id)

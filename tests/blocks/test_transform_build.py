@@ -22,6 +22,7 @@ from roundsman.settings import get_settings
 from tests.blocks.permitted import LiveRun, live_run
 from tests.blocks.purses import enforced
 
+pytestmark = pytest.mark.engine
 DEADLINE_SECONDS = 60
 PROJECT = "name: chain\nversion: '1.0'\nprofile: chain\nmodel-paths: [models]\n"
 PROFILES = """
@@ -300,7 +301,7 @@ def test_a_dry_run_builds_nothing(
 def test_a_build_without_a_permit_is_denied(parsed: Path) -> None:
     with pytest.raises(Denied, match="no permit"):
         DbtTransform(project_dir=parsed).build([])  # pyright: ignore[reportCallIssue]
-    assert set(declared_effects(DbtTransform)) == {"build"}
+    assert declared_effects(DbtTransform)["build"].lost_answer == "askable"
 
 
 def test_a_dbt_does_not_outlive_the_process_that_started_it_however_that_dies(

@@ -44,3 +44,23 @@ def test_saturdays_and_sundays_are_quiet():
     whole.remove(NOW.date())
     assert {day.weekday() for day in whole if days[day] < 235} == {5, 6}
     assert all(days[day] > 250 for day in whole if day.weekday() < 5)
+
+
+def test_the_newest_hours_and_some_rows_of_an_earlier_day_are_late():
+    sample = found_company(Company(now=NOW))
+    late = sample.after_build().mails
+    newest = [mail for mail in late if mail.received_at >= NOW - timedelta(hours=6)]
+    assert newest == [m for m in sample.mails if m.received_at >= NOW - timedelta(hours=6)]
+    earlier = [mail for mail in late if mail not in newest]
+    assert {mail.received_at.date() for mail in earlier} == {(NOW - timedelta(days=2)).date()}
+    assert len(earlier) == 48
+    assert not sample.late & set(sample.missing)
+
+
+def test_what_was_there_before_the_build_and_what_came_after_is_all():
+    sample = found_company(Company(now=NOW, days=3, mails_a_day=40))
+    before, after = sample.before_build(), sample.after_build()
+    assert sorted([*before.mails, *after.mails]) == sorted(sample.mails)
+    assert before.mails[-1].received_at < NOW - timedelta(hours=6)
+    assert after.mails[-1] == sample.mails[-1]
+    assert before.customers == after.customers == sample.customers

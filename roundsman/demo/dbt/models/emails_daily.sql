@@ -1,7 +1,7 @@
 select
-    received_on,
+    cast(received_at as date) as received_on,
     sender_domain,
     count(*) as mails,
     sum(size_bytes) as bytes
-from {{ ref('stg_emails') }}
+from {{ ref('emails') }}
 group by received_on, sender_domain
