@@ -1,0 +1,125 @@
+"""What a person types to answer, to settle, to stop everything, and what is said back."""
+
+from __future__ import annotations
+
+import pytest
+
+from roundsman.approvals import start_approved
+from roundsman.errors import Mistake
+from roundsman.settings import get_settings
+from roundsman.store import approvals, runs
+from roundsman.store.records import HistoryFilter
+from tests.store.permits import claim, live, propose, settle
+from tests.store.words import change, finish
+
+
+@pytest.fixture
+def waiting(past, monkeypatch):
+    """A permit that waits, proposed by a run that has ended."""
+    monkeypatch.setenv("ROUNDSMAN_USER_EMAIL", "bob@example.com")
+    get_settings.cache_clear()
+    run = live(past.ledger, user_email="ada@example.com")
+    row = propose(past.ledger, run, verdict="ask", reason="31 nodes, 20 need no person")
+    finish(past.ledger, run, "success")
+    return row
+
+
+def test_what_waits_is_listed_with_its_reason_and_what_to_type(roundsman, waiting):
+    key = waiting.action_id[:12]
+    said = roundsman("approvals", "list")
+    assert said.code == 0
+    assert key in said.out
+    assert "31 nodes, 20 need no person" in said.out
+    shown = roundsman("approvals", "show", key)
+    assert "build on transform/local: waiting" in shown.out
+    assert f"roundsman approvals approve {key}" in shown.out
+    document = roundsman("approvals", "list", "--json").document["approvals"]
+    assert [row["action_id"] for row in document] == [waiting.action_id]
+    assert roundsman("approvals", "show", key, "--json").document["state"] == "waiting"
+
+
+@pytest.mark.covers("A-078", "F13")
+def test_a_denied_request_is_gone_from_the_list_and_says_by_whom(roundsman, waiting):
+    said = roundsman("approvals", "deny", waiting.action_id, "--note", "not this week")
+    assert (said.code, "will not be done" in said.out) == (0, True)
+    assert roundsman("approvals", "list").out == "Nothing waits for an answer.\n"
+    row = roundsman("approvals", "list", "--all", "--json").document["approvals"][0]
+    assert (row["state"], row["reviewed_by"], row["review_note"]) == (
+        "denied",
+        "bob@example.com",
+        "not this week",
+    )
+    again = roundsman("approvals", "approve", waiting.action_id)
+    assert again.code == 2
+    assert "does not wait for an answer: it is denied by bob@example.com" in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("approvals", "approve", "ffffffff"), "action 'ffffffff' is not in the ledger"),
+        (("approvals", "deny", "abc"), "too short a name"),
+        (("actions", "settle", "{key}", "maybe"), "unknown outcome 'maybe'"),
+        (("actions", "settle", "{key}", "done"), "is waiting: its fate is known"),
+        (("actions", "list", "--state", "wating"), "unknown state 'wating'"),
+        (("undo", "ffffffff"), "run 'ffffffff' is not in the ledger"),
+    ],
+)
+def test_a_wrong_answer_gets_one_sentence(roundsman, waiting, words, complaint):
+    said = roundsman(*(word.format(key=waiting.action_id) for word in words))
+    assert said.code == 2
+    assert complaint in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_who_may_not_answer_is_told_who_may(roundsman, past, waiting):
+    run = live(past.ledger)
+    row = propose(past.ledger, run, verdict="ask", approvers=["eve@example.com"], occasion={"n": 2})
+    said = roundsman("approvals", "approve", row.action_id)
+    assert said.code == 1
+    assert "'bob@example.com' may not answer" in said.err
+    assert "policy names eve@example.com" in said.err
+
+
+def test_an_action_whose_answer_was_lost_is_settled_by_hand(roundsman, past):
+    run = live(past.ledger)
+    row = propose(past.ledger, run, lost_answer="once", action="send", target="notify/ops m1")
+    claim(past.ledger, run, row)
+    settle(past.ledger, run, row, "unknown", said="no answer in 15 s")
+    shown = roundsman("actions", "show", row.action_id)
+    assert f"roundsman actions settle {row.action_id[:12]} done, or not-done" in shown.out
+    listed = roundsman("actions", "list", "--state", "unknown", "--run", run)
+    assert "no answer in 15 s" in listed.out
+    said = roundsman("actions", "settle", row.action_id, "not-done", "--note", "asked the team")
+    assert "'send' on 'notify/ops m1' is failed" in said.out
+    assert approvals.get_action(past.ledger, past.org, row.action_id).said == "asked the team"
+
+
+def test_one_switch_is_turned_and_shown(roundsman, past):
+    said = roundsman("actions", "stop", "--reason", "moving house")
+    assert "all actions of 'default' are stopped" in said.out
+    assert "ALL ACTIONS ARE STOPPED" in roundsman("actions", "list").out
+    assert roundsman("actions", "resume", "--json").document["is_on"] is False
+    assert "STOPPED" not in roundsman("actions", "list").out
+
+
+@pytest.mark.engine
+def test_approving_starts_the_run_that_acts_and_it_knows_why(roundsman, past, waiting):
+    said = roundsman("approvals", "approve", waiting.action_id, "--json")
+    # Its systems are not declared here, so the run is refused, which is a record too.
+    newest = runs.history(past.ledger, past.org, HistoryFilter())[0][0]
+    assert (newest.parent_run_id, newest.action_id) == (waiting.run_id, waiting.action_id)
+    assert newest.status == "refused"
+    assert said.code == 2
+
+
+@pytest.mark.engine
+def test_an_approval_whose_approver_died_is_started_by_the_next_who_looks(past, waiting):
+    row = approvals.approve(past.ledger, past.org, waiting.action_id, approvals.Review("bob"))
+    settings = get_settings()
+    # A moment ago: whoever approved may still be at it.
+    assert start_approved(past.ledger, settings) == []
+    change(past.ledger, "UPDATE actions SET reviewed_at = '2026-01-01T00:00:00.000000Z'")
+    assert start_approved(past.ledger, settings) == [row.action_id]
+    with pytest.raises(Mistake, match="does not wait"):
+        approvals.approve(past.ledger, past.org, waiting.action_id, approvals.Review("eve"))
