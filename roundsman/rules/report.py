@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from roundsman.rules.health import Findings, Issue, Summary
+from roundsman.rules.help import Outcome
 from roundsman.rules.keys import KINDS, KeyDifference, KeyDifferences, KeyKind
 from roundsman.rules.narrowing import Difference
 from roundsman.rules.parity import DayParity, Strength
@@ -28,6 +29,12 @@ STRENGTHS: dict[Strength, str] = {
     "keys": "every key of the window is compared; changed rows are seen where times differ",
     "fingerprint": "sums of fingerprints are compared; changed rows are seen too, unless they "
     "cancel out, so that both count and sum of a bucket agree",
+}
+HELP: dict[Outcome, str] = {
+    "helped": "helped",
+    "partly": "helped in part",
+    "not": "did not help",
+    "unknown": "could not be judged",
 }
 NO_ANSWER = "–"  # an en dash: a table cell without a number
 
@@ -82,6 +89,7 @@ def render_markdown(report: Report) -> str:
         _head(report),
         _issues(report.summary.issues),
         _checks(report),
+        _remediation(report.remediation),
         _days(report),
         _buckets(report),
         _keys(report.found.keys),
@@ -146,6 +154,24 @@ def _checks(report: Report) -> str:
         ("remediation", report.remediation.reason, report.remediation.said),
     ]
     return "## Checks\n\n" + _table(("check", "status", "seen"), rows)
+
+
+def _remediation(told: Remediation) -> str:
+    """What was done, or why not; nothing where nothing asked for it."""
+    if told.reason == "not_needed":
+        return ""
+    lines = [f"**{'triggered' if told.triggered else told.reason}**: {told.said}", ""]
+    lines += [f"- {reason.quote}" for reason in told.reasons]
+    if told.blast_radius:
+        reach = told.blast_radius
+        downstream = f", {len(reach.downstream)} downstream" if reach.downstream else ""
+        lines.append(f"- it reaches {', '.join(reach.selected)}{downstream}")
+    if told.build:
+        lines.append(f"- {told.build.said} in {told.build.duration_sec:g} s")
+    if told.help:
+        lines.append(f"- looked at again, it **{HELP[told.help.outcome]}**")
+        lines += [f"  - {reason.quote}" for reason in told.help.reasons]
+    return "## Remediation\n\n" + "\n".join(lines)
 
 
 def _days(report: Report) -> str:
