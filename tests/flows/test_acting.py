@@ -24,7 +24,7 @@ from tests.flows.platforms import ORG, TWINS, Left, Platform, last_run, mail
 from tests.permits import granted
 from tests.servers.receiver import Receiver
 
-pytestmark = pytest.mark.usefixtures("run_home")
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("run_home")]
 
 LIVE = {"dry_run": False, "allow_actions": True}
 PROJECT = """
@@ -173,9 +173,7 @@ def test_what_policy_asks_for_waits_and_the_approved_run_does_it(
     assert verify(ledger(), ORG).ok
 
 
-def test_a_channel_that_lost_the_answer_is_not_told_again(
-    mart: Mart, receiver: Receiver
-) -> None:
+def test_a_channel_that_lost_the_answer_is_not_told_again(mart: Mart, receiver: Receiver) -> None:
     receiver.then("drop")
     write_policy(mart.home, {"id": "no", "verdict": "deny", "actions": ["build"]})
     left = mart.act()
