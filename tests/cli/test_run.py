@@ -105,7 +105,7 @@ def test_an_unknown_parameter_is_refused_with_an_audit_row(terminal):
 
 
 def test_an_unknown_system_is_refused(terminal):
-    said = terminal("run", "seed_sample", "-p", "search=prod", "-p", "dry_run=false")
+    said = terminal("run", "seed_sample", "-p", "search=prod", "--live")
     assert said.returncode == 2
     assert "prod" in said.stderr
     assert "local" in said.stderr
