@@ -93,6 +93,7 @@ def statuses(reading: PulseReading) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.covers("A-008", "A-042")
+@pytest.mark.engine
 def test_a_pulse_tells_models_tests_and_sources_and_changes_nothing(built: Path) -> None:
     before = contents(built)
 
@@ -121,12 +122,14 @@ def test_a_pulse_tells_models_tests_and_sources_and_changes_nothing(built: Path)
     assert contents(built) == before
 
 
+@pytest.mark.engine
 def test_selectors_are_dbts_own_and_reach_the_sources_behind_the_models(built: Path) -> None:
     reading = DbtTransform(project_dir=built).pulse(["tag:daily"])
     assert set(statuses(reading)) == {"counted", "not_null_counted_n"}
     assert [source.name for source in reading.sources or ()] == ["raw.events"]
 
 
+@pytest.mark.engine
 def test_without_freshness_only_files_are_read(built: Path, tmp_path: Path) -> None:
     elsewhere = DbtTransform(project_dir=built, timeout_seconds=0.001)
     assert elsewhere.pulse(run_freshness=False).sources is None
@@ -137,12 +140,14 @@ def test_without_freshness_only_files_are_read(built: Path, tmp_path: Path) -> N
     assert "dbt has not run yet" in reading.notes[0]
 
 
+@pytest.mark.engine
 def test_a_broken_project_is_refused_in_dbts_own_words(project: Path) -> None:
     (project / "models/broken.sql").write_text("select {{ nope(")
     with pytest.raises(Refused, match="Compilation Error in model broken"):
         DbtTransform(project_dir=project).pulse()
 
 
+@pytest.mark.engine
 def test_a_database_that_somebody_else_has_open_is_unready(project: Path) -> None:
     text = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
     holder = subprocess.Popen(
@@ -160,6 +165,7 @@ def test_a_database_that_somebody_else_has_open_is_unready(project: Path) -> Non
         holder.communicate()
 
 
+@pytest.mark.engine
 def test_a_dbt_that_takes_too_long_is_ended_with_all_that_it_started(project: Path) -> None:
     with pytest.raises(Unready, match="took longer than 0.3 s"):
         DbtTransform(project_dir=project, timeout_seconds=0.3).pulse()
@@ -176,6 +182,7 @@ def processes_about(folder: Path) -> Iterator[str]:
             yield command
 
 
+@pytest.mark.engine
 def test_a_probe_checks_project_profile_and_connection(built: Path, project: Path) -> None:
     found = DbtTransform(project_dir=built).probe()
     assert found.reachable
@@ -285,6 +292,7 @@ def test_dbt_is_told_to_speak_to_nobody() -> None:
     assert QUIET["DBT_VERSION_CHECK"] == "false"
 
 
+@pytest.mark.engine
 def test_what_dbt_writes_for_us_stands_in_our_own_folder(built: Path) -> None:
     with pytest.raises(RoundsmanError):
         unready_to_run(built).pulse()
