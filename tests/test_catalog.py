@@ -12,6 +12,7 @@ import pytest
 from roundsman import catalog
 from roundsman.catalog import Card
 from roundsman.errors import Mistake
+from roundsman.settings import get_settings
 
 ROUNDS = """
 deployments:
@@ -163,14 +164,30 @@ def test_an_agent_that_is_written_but_has_no_card_is_told_to_get_one(
     assert caught.value.remedy == ""
 
 
+BROKEN = "deployments: [{name: x, entrypoint: 'broken_flow:broken_flow'}]"
+
+
 @pytest.mark.parametrize("code", ["import nosuch_module", "x = undefined", "def f(:", "1 / 0"])
 def test_cards_of_a_flow_that_cannot_be_imported_are_one_sentence(
-    tmp_path: Path, code: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str
 ) -> None:
     (tmp_path / "broken_flow.py").write_text(code)
-    (tmp_path / "prefect.yaml").write_text(
-        "deployments: [{name: x, entrypoint: 'broken_flow:broken_flow'}]"
-    )
+    (tmp_path / "prefect.yaml").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ROUNDSMAN_ROUNDS", str(tmp_path / "prefect.yaml"))
+    monkeypatch.setattr(catalog, "CARDS_FILE", tmp_path / "agents.json")
+    get_settings.cache_clear()
+    assert catalog.main() == 2
+    get_settings.cache_clear()
+    said = capsys.readouterr().err
+    assert len(said.strip().splitlines()) == 1
+    assert "'broken_flow:broken_flow' cannot be loaded" in said
+    assert not catalog.CARDS_FILE.exists()
+
+
+def test_cards_are_derived_where_the_command_is_given(tmp_path: Path) -> None:
+    (tmp_path / "broken_flow.py").write_text("1 / 0")
+    (tmp_path / "prefect.yaml").write_text(BROKEN)
     said = subprocess.run(
         [sys.executable, "-m", "roundsman.catalog"],
         capture_output=True,
@@ -182,4 +199,4 @@ def test_cards_of_a_flow_that_cannot_be_imported_are_one_sentence(
     )
     assert said.returncode == 2
     assert len(said.stderr.strip().splitlines()) == 1
-    assert "'broken_flow:broken_flow' cannot be loaded" in said.stderr
+    assert "'broken_flow:broken_flow' cannot be loaded: ZeroDivisionError" in said.stderr

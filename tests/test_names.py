@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,13 @@ def _files() -> list[Path]:
     return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -51,7 +57,7 @@ def test_more_than_five_parameters_are_a_record(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in _files() if "tests" not in p.parts], ids=_name)
 def test_modules_open_with_a_sentence_and_classes_have_names_that_say_something(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = _tree(path)
     if tree.body:
         assert ast.get_docstring(tree), "open with one sentence: which question does it settle?"
     classes = [n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
@@ -62,7 +68,7 @@ def test_modules_open_with_a_sentence_and_classes_have_names_that_say_something(
 def test_only_the_envelope_catches_everything(path: Path) -> None:
     caught = [
         node.lineno
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
         and not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)

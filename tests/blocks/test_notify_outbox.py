@@ -17,6 +17,7 @@ from roundsman.permits import NotSent
 from tests.blocks.channels import message
 from tests.blocks.permitted import LiveRun, live_run
 from tests.copies import ROOT
+from tests.processes import together
 from tests.store.words import change
 
 
@@ -86,22 +87,16 @@ def test_a_file_that_another_process_holds_is_waited_for_and_then_left(
     assert len(block.path.read_text().splitlines()) == 1
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from blocks.notify import OutboxNotify
-block = OutboxNotify(path=Path(sys.argv[1]))
-for number in range(200):
-    with block._locked(60) as file:
-        block._append(file, (sys.argv[2] * 3_000 + "\\n").encode())
-"""
+def _append(path: Path, letter: str) -> None:
+    block = OutboxNotify(path=path)
+    for _ in range(200):
+        with block._locked(60) as file:
+            block._append(file, (letter * 3_000 + "\n").encode())
 
 
 def test_processes_that_write_at_once_tear_no_line(tmp_path: Path) -> None:
     path = tmp_path / "outbox.jsonl"
-    command = [sys.executable, "-c", WRITER, str(path)]
-    writers = [subprocess.Popen([*command, letter], cwd=ROOT) for letter in "abc"]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert together(_append, [(path, letter) for letter in "abc"]) == [0, 0, 0]
     lines = path.read_text().splitlines()
     assert sorted(lines) == sorted(letter * 3_000 for letter in "abc" for _ in range(200))
 

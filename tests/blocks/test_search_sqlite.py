@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from roundsman.rules.windows import Bucket, Dataset, Span
 from tests.blocks.purses import enforced
 from tests.blocks.sides import FIELDS, dataset, document
 from tests.permits import granted
+from tests.processes import together
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 WHOLE = [Span(DAY, DAY + timedelta(days=30))]
@@ -305,14 +305,9 @@ def test_several_processes_write_and_read_at_once_and_nothing_is_lost(
     search: SqliteSearch,
 ) -> None:
     data = _fill(search, count=1)
-    spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_append, args=(search.path, 1000 * i)) for i in range(1, 4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
+    codes = together(_append, [(search.path, 1000 * i) for i in range(1, 4)])
 
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert codes == [0, 0, 0]
     assert len(search.list_rows(data, WHOLE, 1000).rows) == 61
     assert len(search.find("mails", "invoice", 1000)) == 61
 
