@@ -43,7 +43,10 @@ class Acting(Protocol):
         ...
 
     def confirm(self, key: str) -> Any:
-        """The effect's answer where the outside shows that it took place, else None."""
+        """The effect's answer where the outside shows that it took place, else None.
+
+        Refused, perhaps with a `result`, where it took place and failed.
+        """
         ...
 
     def keep_for_undo(self, action: str, payload: Json, key: str) -> Json | None:
@@ -148,15 +151,20 @@ class Permit:
         """The answer of an effect that took place although its answer was lost."""
         if row.state != "unknown" or row.lost_answer != "askable":
             return None
-        answer = block.confirm(row.action_id)
+        try:
+            answer = block.confirm(row.action_id)
+        except Refused as error:
+            # It took place, and the answer was no.
+            self._find("failed", str(error), getattr(error, "result", None))
+            raise
         if answer is not None:
-            said = "found outside after its answer was lost"
-            told = Settlement(
-                action_id=row.action_id, state="done", said=said, result=_told(answer)
-            )
-            self._run.fenced(actions.find_lost, told)
-            self._refresh("done", said)
+            self._find("done", "found outside after its answer was lost", _told(answer))
         return answer
+
+    def _find(self, state: Any, said: str, result: Json | None) -> None:
+        told = Settlement(action_id=self.key, state=state, said=said, result=result)
+        self._run.fenced(actions.find_lost, told)
+        self._refresh(state, said)
 
     def _prepare(self, block: Acting, row: ActionRow) -> None:
         """Look at the world once more, and keep what would undo the effect."""

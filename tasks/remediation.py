@@ -123,10 +123,10 @@ def _act(
     transform: Transform, permit: Permit, judged: Remediation, arguments: tuple[list[str], bool]
 ) -> Remediation:
     """What became of the build; its trouble is told in the report and ends no run."""
-    said, built = "", None
+    allowed, built = permit.said, None
     try:
         built = transform.build(*arguments, permit=permit)
-        said = f"{permit.said}; {built.said}"
+        said = f"{built.said}; {allowed}"
     except (Refused, Mistake, Misread, Unready) as error:
         said = str(error)
         result: Any = getattr(error, "result", None)

@@ -173,6 +173,13 @@ def test_a_note_that_was_never_left_is_left_after_the_question(lines: Lines) -> 
     assert len(lines.lines()) == 1
 
 
+def test_an_effect_that_is_found_to_have_failed_is_not_tried_again(lines: Lines) -> None:
+    live(lines, verb="note", line="bad", trouble="misread", is_late=True)
+    assert "holds a bad line" in live(lines, verb="note", line="bad")["error"]
+    assert (permits()[0].state, len(lines.lines())) == ("failed", 1)
+    assert live(lines, verb="note", line="bad")["said"] == "it was tried and failed"
+
+
 def test_what_would_undo_an_effect_is_stored_with_it(lines: Lines) -> None:
     live(lines, verb="note", line="first")
     live(lines, verb="note", line="second", occasion=2)

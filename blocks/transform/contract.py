@@ -76,4 +76,7 @@ class Transform(ActingBlock, ABC):
 
     @abstractmethod
     def confirm(self, key: str) -> BuildResult | None:
-        """The build of the permit with this key, if the last one was that and ran to its end."""
+        """The build of the permit with this key, if the last one was that and ran to its end.
+
+        BuildFailed where it ended, but not whole.
+        """

@@ -29,7 +29,7 @@ from blocks.transform.artifacts import (
 )
 from blocks.transform.build import PLAIN, not_begun, what_became
 from blocks.transform.child import Finished, listed_ids, meaning, run_dbt
-from blocks.transform.contract import Transform
+from blocks.transform.contract import BuildFailed, Transform
 from blocks.transform.project import Project, find_project, mentions_freshness
 from blocks.warehouse.lease import held
 from roundsman.budget import spend
@@ -136,11 +136,19 @@ class DbtTransform(Transform):
             arguments = ["build", *PLAIN, *(["--full-refresh"] if full_refresh else [])]
             arguments += ["--select", *selectors] if selectors else []
             done = self._build_alone(project, arguments, (permit.key, len(selected)))
-        return what_became(what, done, self.confirm(permit.key))
+        return what_became(what, done, self._result_of(project, permit.key))
 
     def confirm(self, key: str) -> BuildResult | None:
-        """See the contract: dbt writes the key that a build was given into its results."""
-        results = self._results(self._project())
+        """See the contract; a build that ended, but not whole, is a BuildFailed here too."""
+        project = self._project()
+        built = self._result_of(project, key)
+        if built is not None and not built.success:
+            raise BuildFailed(f"dbt build of '{project.folder}'", built)
+        return built
+
+    def _result_of(self, project: Project, key: str) -> BuildResult | None:
+        """dbt writes the key that a build was given into its results."""
+        results = self._results(project)
         return results.build_of(key) if results else None
 
     def current_facts(self, names: tuple[str, ...]) -> Json:

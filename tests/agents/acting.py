@@ -56,8 +56,10 @@ class Lines(ActingBlock):
         return {name: len(self.lines()) for name in names}
 
     def confirm(self, key: str) -> dict[str, Any] | None:
-        """The line that bears the key."""
+        """The line that bears the key; one that says "bad" was left, and is none."""
         found = [line for line in self.lines() if line.endswith(key)]
+        if found and found[0].startswith("bad"):
+            raise Refused(f"'{self.path}' holds a bad line", "mend it")
         return {"line": found[0].split(" ")[0]} if found else None
 
     def keep_for_undo(self, action: str, payload: dict[str, Any], key: str) -> Any:
