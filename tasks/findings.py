@@ -23,6 +23,7 @@ from roundsman.store.records import ActionRow
 from tasks.notify import Sent, send_message
 
 SCOPE_LETTERS = 16
+MESSAGE_LETTERS = 16
 # Rows of one message: tried once a run while a channel refuses it.
 TRIES_MAX = 100
 
@@ -80,7 +81,7 @@ class _Desk(NamedTuple):
 
     def target(self, message: Message) -> str:
         """One message is one target: a lost answer to it silences no other."""
-        return f"notify/{self.channel} {message.id}"
+        return f"notify/{self.channel} {message.id[:MESSAGE_LETTERS]}"
 
 
 async def _tell(run: Run, desk: _Desk, change: Change) -> Sent:

@@ -113,7 +113,7 @@ def build(rebuild: Rebuild, judged: Remediation, occasion: Occasion) -> Remediat
     arguments = (list(rebuild.selectors), rebuild.full_refresh)
     permit = ask_for(transform.build, wish, *arguments)
     if permit.row is None:
-        return judged.model_copy(update={"said": f"{judged.said}; {permit.said}"})
+        return judged.model_copy(update={"said": f"{judged.said}; {permit.judged}"})
     if not permit.may_act:
         return tell_permit(judged, permit.key, permit.row.state, permit.said)
     return _act(transform, permit, judged, arguments)

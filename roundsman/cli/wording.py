@@ -78,12 +78,17 @@ def _judged(payload: dict[str, Any]) -> str:
     return f"{what}  {became}  policy says {decision.get('verdict')} ({decision.get('rule_id')})"
 
 
+HELPED = {True: "helped", False: "did not help", None: "whether it helped is not known"}
+
+
 def _acted(payload: dict[str, Any]) -> str:
     changed = _set(payload)
     who = changed.get("reviewed_by") or changed.get("settled_by")
     said = changed.get("said") or changed.get("review_note")
     by = f"  by {who}" if who and who != "run" else ""
-    words = f"{str(payload.get('key', ''))[:12]}  {changed.get('state') or ''}{by}"
+    result: dict[str, Any] = changed.get("result") or {}
+    became = changed.get("state") or (HELPED[result["helped"]] if "helped" in result else "")
+    words = f"{str(payload.get('key', ''))[:12]}  {became}{by}"
     return f"{words}  {said}" if said else words
 
 

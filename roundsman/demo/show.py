@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from roundsman.store.records import AuditRow
 
 ROUND = "warehouse_health/sample"
+MART = "warehouse_health/sample-mart"
 DBT_SECONDS_MAX = 120
 DBT_SOURCES = Path(__file__).parent / "dbt"
 PHASES = 5
@@ -135,7 +136,10 @@ def _where_to_look(settings: Settings, row: AuditRow, seconds: float) -> None:
 
     files = files_of(open_memory(), row.run_id)
     say()
-    print_ended(row, files, settings, command=f"{_roundsman()} --home {near(settings.home)}")
+    command = f"{_roundsman()} --home {near(settings.home)}"
+    print_ended(row, files, settings, command=command)
+    say(f"  {command} run {MART} --live")
+    say("               its mart is stale: have it built, and see it looked at again")
     say(f"  {_roundsman()} --help")
     say("  make up      keep the server, to see the run in Prefect's UI")
     say(f"\nThe whole demo took {seconds:.0f} s.")
