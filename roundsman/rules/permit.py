@@ -10,8 +10,6 @@ State = Literal[
 LostAnswer = Literal["repeatable", "askable", "once"]
 Verdict = Literal["allow", "ask", "deny"]
 
-# A row in one of these will never be acted upon again.
-ENDED: frozenset[State] = frozenset({"done", "failed", "denied"})
 FIRST: dict[Verdict, State] = {"allow": "allowed", "ask": "waiting", "deny": "denied"}
 
 
@@ -23,10 +21,11 @@ def first_state(verdict: Verdict) -> State:
 def restated(state: State, was_reviewed: bool, verdict: Verdict) -> State:
     """What a permit becomes when the same wish is judged again, perhaps under another policy.
 
-    A person's word stands unless policy now forbids it; what was begun or has ended stays; a
-    request that expired unanswered is asked anew.
+    A person's yes stands unless policy now forbids it, and a no for good; policy's own no lasts
+    as long as policy says so. What was begun or has ended stays; a request that expired unanswered
+    is asked anew.
     """
-    if state in ("waiting", "expired"):
+    if state in ("waiting", "expired") or (state == "denied" and not was_reviewed):
         return first_state(verdict)
     if state == "allowed":
         if verdict == "deny":

@@ -101,7 +101,8 @@ def _first(wish: Proposal, run_id: str, at: str) -> Row:
 
 
 def _again(row: Row, wish: Proposal, at: str) -> Row:
-    state = restated(row["state"], row["reviewed_by"] is not None, wish.verdict)
+    # Not by the name: an erasure takes that away, and the person's word stays.
+    state = restated(row["state"], row["reviewed_at"] is not None, wish.verdict)
     if state == row["state"]:
         return {}
     # A person's word was for the request as it stood then.
@@ -175,7 +176,7 @@ def _refuse_permit(ledger: Ledger, org: str, row: Row, asked: tuple[Claim, str])
         raise Denied(f"{name} is not to be done: {refusal_of(row['state'], row)}")
     if wanted.payload_sha256 != row["payload_sha256"]:
         raise Denied(f"{name} was allowed with another payload", "propose the new one")
-    if row["nonce"] is None:
+    if row["nonce"] is None and row["reviewed_at"] is None:
         return
     if row["signature"] != signature(ledger, org, row):
         raise Denied(f"{name} bears no valid approval", "run 'roundsman verify-audit'")

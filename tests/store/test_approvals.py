@@ -10,6 +10,7 @@ import pytest
 from roundsman.errors import Denied, Mistake
 from roundsman.store import Ledger, actions, approvals
 from roundsman.store.approvals import Review, Wanted
+from roundsman.store.erasure import erase_run
 from roundsman.store.records import Claim
 from roundsman.store.verify import verify
 from tests.store.permits import (
@@ -53,9 +54,13 @@ def test_denied_is_for_good(ledger: Ledger) -> None:
     approvals.deny(ledger, ORG, row.action_id, BOB)
     with pytest.raises(Mistake, match=r"denied by bob@example\.com"):
         approvals.approve(ledger, ORG, row.action_id, ADA)
-    assert propose(ledger, run, verdict="ask").state == "denied"
+    for verdict in ("ask", "allow", "deny"):
+        assert propose(ledger, run, verdict=verdict).state == "denied"
     with pytest.raises(Denied, match=r"denied by bob@example\.com"):
         claim(ledger, run, row)
+    finish(ledger, run)
+    erase_run(ledger, ORG, run, "ada", "asked to")
+    assert propose(ledger, live(ledger), verdict="allow").state == "denied"
 
 
 def test_an_approval_that_was_written_into_the_table_bears_no_seal(ledger: Ledger) -> None:
@@ -65,6 +70,16 @@ def test_an_approval_that_was_written_into_the_table_bears_no_seal(ledger: Ledge
     with pytest.raises(Denied, match="bears no valid approval"):
         claim(ledger, run, row)
     assert "actions" in str(verify(ledger, ORG).first_bad)
+
+
+def test_an_approval_from_which_the_seal_was_taken_is_none(ledger: Ledger) -> None:
+    run = live(ledger)
+    row = propose(ledger, run, verdict="ask")
+    approvals.approve(ledger, ORG, row.action_id, ADA)
+    change(ledger, "UPDATE actions SET nonce = NULL, signature = NULL, reviewed_by = 'mallory'")
+    assert propose(ledger, run, verdict="ask").state == "allowed"
+    with pytest.raises(Denied, match="bears no valid approval"):
+        claim(ledger, run, row)
 
 
 @pytest.mark.parametrize("column", ["payload_sha256", "reviewed_by", "nonce", "expires_at"])
@@ -138,9 +153,12 @@ def test_policy_that_was_changed_meanwhile_is_heard(ledger: Ledger) -> None:
     assert propose(ledger, run, verdict="ask").state == "waiting"
     assert propose(ledger, run, verdict="allow").state == "allowed"
     assert propose(ledger, run, verdict="deny").state == "denied"
-    assert propose(ledger, run, verdict="allow").state == "denied"
     with pytest.raises(Denied):
         claim(ledger, run, row)
+    # What policy denied, at the weekend for example, it may ask for or allow another day.
+    assert propose(ledger, run, verdict="ask").state == "waiting"
+    assert propose(ledger, run, verdict="deny").state == "denied"
+    assert propose(ledger, run, verdict="allow").state == "allowed"
     asked = propose(ledger, run, verdict="ask", occasion={"n": 2})
     approvals.approve(ledger, ORG, asked.action_id, ADA)
     assert propose(ledger, run, verdict="ask", occasion={"n": 2}).state == "allowed"
