@@ -106,15 +106,19 @@ class Permit:
         return self.row is not None and may_claim(self.row.state, self.row.lost_answer)
 
     @property
+    def judged(self) -> str:
+        """What policy says of the effect, in one sentence."""
+        why = "; ".join(reason.quote for reason in self.decision.reasons)
+        return f"policy ({self.decision.rule_id}) says {self.decision.verdict}: {why}"
+
+    @property
     def said(self) -> str:
         """Why the effect is allowed, asked for, denied, or past, in one sentence."""
-        why = "; ".join(reason.quote for reason in self.decision.reasons)
-        judged = f"policy ({self.decision.rule_id}) says {self.decision.verdict}: {why}"
         if self.row is None:
             manner = "a dry run" if self._run.dry_run else "a run that may not act"
-            return f"{manner} changes nothing; {judged}"
+            return f"{manner} changes nothing; {self.judged}"
         if self.may_act or self.row.state in ("waiting", "denied"):
-            return judged if self.row.reviewed_by is None else _reviewed(self.row)
+            return self.judged if self.row.reviewed_by is None else _reviewed(self.row)
         return refusal_of(self.row.state, self.row.model_dump())
 
     def perform(self, block: Acting, declared: Declared, payload: Json, act: Callable[[], R]) -> R:
