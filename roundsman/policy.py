@@ -16,6 +16,7 @@ from roundsman.errors import Mistake
 from roundsman.rules.approval import Defaults, Policy, Rule, Verdict, Weekday
 from roundsman.rules.conditions import Condition
 from roundsman.rules.parameters import WORDS
+from roundsman.rules.plain_text import clean_line
 from roundsman.settings import get_settings
 
 DEFAULT = Path(__file__).with_name("policy.yaml")
@@ -96,6 +97,12 @@ def _parse(text: str, place: str) -> Policy:
         content: Any = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
         raise _unreadable(place, error) from error
+    except (AttributeError, ValueError) as error:
+        # How the library fails at a date or number that only looks like one, as 2026-13-45.
+        raise Mistake(
+            f"policy '{place}' holds a value that cannot be read: {clean_line(str(error), 200)}",
+            "put text in quotes",
+        ) from error
     except RecursionError:
         raise Mistake(
             f"policy '{place}' is nested too deep", "write rules as the default"
