@@ -56,7 +56,7 @@ def approve(ledger: Ledger, settings: Settings, key: str, review: Review) -> Sta
     from roundsman.store import approvals
 
     row = approvals.approve(ledger, settings.org_id, key, review)
-    return catalog.start(_order(ledger, settings.org_id, (row, 0)), settings)
+    return catalog.start(_order(ledger, settings.org_id, row), settings)
 
 
 def start_approved(ledger: Ledger, settings: Settings) -> list[str]:
@@ -66,18 +66,19 @@ def start_approved(ledger: Ledger, settings: Settings) -> list[str]:
 
     late = datetime.now(UTC) - timedelta(seconds=STARTING_SECONDS)
     left = approvals.unstarted(ledger, settings.org_id)
-    orphans = [(row, n) for row, n in left if row.reviewed_at and row.reviewed_at < late]
-    for row, runs_before in orphans:
-        catalog.start(_order(ledger, settings.org_id, (row, runs_before)), settings)
-    return [row.action_id for row, _ in orphans]
+    orphans = [row for row in left if row.reviewed_at and row.reviewed_at < late]
+    for row in orphans:
+        catalog.start(_order(ledger, settings.org_id, row), settings)
+    return [row.action_id for row in orphans]
 
 
-def _order(ledger: Ledger, org: str, approved: tuple[ActionRow, int]) -> Order:
+def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:
     from roundsman.catalog import Order
-    from roundsman.store import runs
+    from roundsman.store import approvals, runs
     from roundsman.store.records import AskedBy
 
-    row, runs_before = approved
+    # Not always none: a request that expired and was asked anew may have had some.
+    runs_before = approvals.starts_of(ledger, org, row.action_id)
     asked = runs.get_run(ledger, org, row.run_id)
     who = row.reviewed_by or ""
     return Order(

@@ -186,22 +186,18 @@ def _expired(row: Row, at: str) -> Row:
     return {"state": "expired", "settled_at": at, "said": said}
 
 
-def unstarted(ledger: Ledger, org: str, limit: int = 20) -> list[tuple[ActionRow, int]]:
-    """Return approved permits that no run is at, with the number of runs that there were."""
+def unstarted(ledger: Ledger, org: str, limit: int = 20) -> list[ActionRow]:
+    """Return approved permits that no run is at."""
     values = {"starts": STARTS_MAX, "limit": limit}
     with ledger.reading() as connection:
-        rows = list(rows_where(connection, ledger, org, (_APPROVED, values)))
-        return [
-            (
-                row,
-                int(
-                    ledger.execute(
-                        connection, _STARTS, {"org": org, "action_id": row.action_id}
-                    ).scalar_one()
-                ),
-            )
-            for row in rows
-        ]
+        return list(rows_where(connection, ledger, org, (_APPROVED, values)))
+
+
+def starts_of(ledger: Ledger, org: str, key: str) -> int:
+    """How many runs there were so far to use a permit that was approved."""
+    values = {"org": org, "action_id": key}
+    with ledger.reading() as connection:
+        return int(ledger.execute(connection, _STARTS, values).scalar_one())
 
 
 def halt(ledger: Ledger, org: str, review: Review) -> Switch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roundsman.approvals import start_approved
+from roundsman.approvals import _order, start_approved
 from roundsman.errors import Mistake
 from roundsman.settings import get_settings
 from roundsman.store import approvals, runs
@@ -111,6 +111,20 @@ def test_approving_starts_the_run_that_acts_and_it_knows_why(roundsman, past, wa
     assert (newest.parent_run_id, newest.action_id) == (waiting.run_id, waiting.action_id)
     assert newest.status == "refused"
     assert said.code == 2
+
+
+def test_a_request_that_was_asked_anew_gets_a_run_of_its_own(past, waiting):
+    def approved():
+        row = approvals.approve(past.ledger, past.org, waiting.action_id, approvals.Review("bob"))
+        return _order(past.ledger, past.org, row)
+
+    first = approved()
+    finish(past.ledger, live(past.ledger, action_id=waiting.action_id), "failed")
+    change(past.ledger, "UPDATE actions SET expires_at = '2026-01-01T00:00:00.000000Z'")
+    assert approvals.expire_due(past.ledger) == 1
+    assert propose(past.ledger, live(past.ledger), verdict="ask").state == "waiting"
+    # The same key would give the old run again, and start none.
+    assert approved().key != first.key
 
 
 @pytest.mark.engine

@@ -164,7 +164,7 @@ def test_what_policy_asks_for_waits_and_the_approved_run_does_it(
     assert again.artifacts["pending_actions"] == [waiting]
     assert len(receiver.received) == opened
     row = approvals.approve(ledger(), ORG, waiting["action_id"], Review("bob", "go"))
-    order = _order(ledger(), ORG, (row, 0))
+    order = _order(ledger(), ORG, row)
     assert (order.agent_or_round, order.action_id) == ("warehouse_health", row.action_id)
     done = mart.act(**{name: order.params[name] for name in LIVE})
     assert done.artifacts["remediation"]["state"] == "done"
