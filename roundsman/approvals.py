@@ -77,10 +77,9 @@ def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:
     from roundsman.store import approvals, runs
     from roundsman.store.records import AskedBy
 
-    # Not always none: a request that expired and was asked anew may have had some.
-    runs_before = approvals.starts_of(ledger, org, row.action_id)
     asked = runs.get_run(ledger, org, row.run_id)
-    who = row.reviewed_by or ""
+    who, when = row.reviewed_by or "", row.reviewed_at
+    ended = approvals.runs_ended(ledger, org, row.action_id)
     return Order(
         agent_or_round=row.round or row.agent,
         params=asked.params,
@@ -89,5 +88,5 @@ def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:
         parent_run_id=row.run_id,
         action_id=row.action_id,
         # Whoever starts it, and however often: it is one run.
-        key=f"action:{row.action_id}:{runs_before}",
+        key=f"action:{row.action_id}:{when.isoformat() if when else ''}:{ended}",
     )

@@ -35,7 +35,11 @@ _APPROVED = (
     " AND l.action_id = actions.action_id AND l.completed_at > actions.reviewed_at) < :starts"
     " ORDER BY reviewed_at LIMIT :limit"
 )
-_STARTS = "SELECT count(*) FROM agent_audit_log WHERE org_id = :org AND action_id = :action_id"
+_ENDED = (
+    "SELECT count(*) FROM actions AS a JOIN agent_audit_log AS l ON l.org_id = a.org_id"
+    " AND l.action_id = a.action_id AND l.completed_at > a.reviewed_at"
+    " WHERE a.org_id = :org AND a.action_id = :action_id"
+)
 
 
 class Review(NamedTuple):
@@ -193,11 +197,11 @@ def unstarted(ledger: Ledger, org: str, limit: int = 20) -> list[ActionRow]:
         return list(rows_where(connection, ledger, org, (_APPROVED, values)))
 
 
-def starts_of(ledger: Ledger, org: str, key: str) -> int:
-    """How many runs there were so far to use a permit that was approved."""
+def runs_ended(ledger: Ledger, org: str, key: str) -> int:
+    """How many runs that were to use an approved permit have ended since it was approved."""
     values = {"org": org, "action_id": key}
     with ledger.reading() as connection:
-        return int(ledger.execute(connection, _STARTS, values).scalar_one())
+        return int(ledger.execute(connection, _ENDED, values).scalar_one())
 
 
 def halt(ledger: Ledger, org: str, review: Review) -> Switch:

@@ -119,7 +119,11 @@ def test_a_request_that_was_asked_anew_gets_a_run_of_its_own(past, waiting):
         return _order(past.ledger, past.org, row)
 
     first = approved()
-    finish(past.ledger, live(past.ledger, action_id=waiting.action_id), "failed")
+    run = live(past.ledger, action_id=waiting.action_id)
+    # Whoever else starts it meanwhile starts the same run.
+    row = approvals.get_action(past.ledger, past.org, waiting.action_id)
+    assert _order(past.ledger, past.org, row).key == first.key
+    finish(past.ledger, run, "failed")
     change(past.ledger, "UPDATE actions SET expires_at = '2026-01-01T00:00:00.000000Z'")
     assert approvals.expire_due(past.ledger) == 1
     assert propose(past.ledger, live(past.ledger), verdict="ask").state == "waiting"

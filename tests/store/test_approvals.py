@@ -217,7 +217,7 @@ def test_an_approval_that_no_run_is_at_is_found_until_runs_kept_dying(ledger: Le
     approvals.approve(ledger, ORG, row.action_id, ADA)
     for count in range(approvals.STARTS_MAX):
         assert [r.action_id for r in approvals.unstarted(ledger, ORG)] == [row.action_id]
-        assert approvals.starts_of(ledger, ORG, row.action_id) == count
+        assert approvals.runs_ended(ledger, ORG, row.action_id) == count
         second = live(ledger, action_id=row.action_id)
         assert approvals.unstarted(ledger, ORG) == []
         finish(ledger, second, "crashed")
