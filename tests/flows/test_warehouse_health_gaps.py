@@ -81,7 +81,8 @@ def test_an_enforced_budget_leaves_a_partial_report(twins: Platform, operations:
     assert {gap["error_type"] for gap in left.artifacts["gaps"]} == {"BudgetSpent"}
     assert "all" in left.markdown
     assert "operations are used" in left.markdown
-    assert left.steps[-1].name == "summarize"
+    done = [step.name for step in left.steps if step.status == "success"]
+    assert done[-1] == "summarize"
 
 
 def test_a_window_too_large_to_list_is_refused_before_it_is_read(twins: Platform) -> None:
