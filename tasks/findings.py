@@ -20,12 +20,13 @@ from roundsman.store.approvals import Wanted, list_actions
 from roundsman.store.chain import canonical
 from roundsman.store.findings import Told
 from roundsman.store.records import ActionRow
+from tasks.approved import let_go
 from tasks.notify import Sent, send_message
 
 SCOPE_LETTERS = 16
 MESSAGE_LETTERS = 16
-# Rows of one message: tried once a run while a channel refuses it.
-TRIES_MAX = 100
+# The newest rows of one message, which is tried once a run while a channel refuses it.
+TRIES_READ = 20
 
 
 class Scene(NamedTuple):
@@ -68,11 +69,15 @@ async def tell_people(scene: Scene, changes: Iterable[Change]) -> list[Sent]:
     """Send what is news, each once; in a dry run only say what would be sent."""
     run, channel = current(), scene.rules.channel
     news = [change for change in net_changes(changes) if change.tell]
+    told: list[tuple[str, Sent]] = []
     if channel is None or not news:
         run.skip("notify", "no channel is named" if channel is None else "there is no news")
-        return []
-    block = cast("Notify", load_system("notify", channel))
-    return [await _tell(run, _Desk(channel, block), change) for change in news]
+    else:
+        desk = _Desk(channel, cast("Notify", load_system("notify", channel)))
+        told = [await _tell(run, desk, change) for change in news]
+    if run.action_id not in [key for key, _ in told]:
+        await asyncio.to_thread(let_go, run, "send", "notify/", "it is no news any more")
+    return [sent for _, sent in told]
 
 
 class _Desk(NamedTuple):
@@ -84,7 +89,8 @@ class _Desk(NamedTuple):
         return f"notify/{self.channel} {message.id[:MESSAGE_LETTERS]}"
 
 
-async def _tell(run: Run, desk: _Desk, change: Change) -> Sent:
+async def _tell(run: Run, desk: _Desk, change: Change) -> tuple[str, Sent]:
+    """The id of the message's permit, and what became of it."""
     message, permit = await asyncio.to_thread(_ask, run, desk, change)
     sent = await send_message.named("notify")(desk.block, message, permit)
     now = datetime.now(UTC)
@@ -92,17 +98,17 @@ async def _tell(run: Run, desk: _Desk, change: Change) -> Sent:
         told = Told(change.after.fingerprint, change.event, change.after.severity, now)
         await asyncio.wrap_future(run.tell(ledger_of_findings.mark_told, told))
     waits = permit.key if permit.state == "waiting" else None
-    return sent.model_copy(update={"title": message.title, "action_id": waits})
+    return permit.key, sent.model_copy(update={"title": message.title, "action_id": waits})
 
 
 def _ask(run: Run, desk: _Desk, change: Change) -> tuple[Message, Permit]:
     """The message and its permit: the one that this news has already, where it has one."""
     message = desk.block.compose(topic_of(change))
     target = desk.target(message)
-    known = list_actions(run.ledger, run.org, Wanted(target=target, limit=TRIES_MAX))
-    failed = [row for row in known if row.state == "failed"]
+    known = list_actions(run.ledger, run.org, Wanted(target=target, limit=TRIES_READ))
+    tries = [row.occasion["after_failures"] + 1 for row in known if row.state == "failed"]
     standing = next((row for row in known if row.state not in ("failed", "expired")), None)
-    occasion: dict[str, Any] = {"message": message.id, "after_failures": len(failed)}
+    occasion: dict[str, Any] = {"message": message.id, "after_failures": max(tries, default=0)}
     if standing is not None:
         message, occasion = _stored(standing), standing.occasion
     wish = Wish(target=target, occasion=occasion, context={"severity": change.after.severity})

@@ -35,7 +35,8 @@ from roundsman.rules.remediation import (
 )
 from roundsman.store import actions
 from roundsman.store.approvals import Wanted, list_actions
-from roundsman.store.records import ActionRow, Judged, Settlement
+from roundsman.store.records import ActionRow, Judged
+from tasks.approved import let_go
 from tasks.notify import Sent
 
 # More than any window of builds holds.
@@ -69,7 +70,7 @@ async def remediate(seen: Seen, rebuild: Rebuild) -> Remediation:
         answer = await step_.or_gap(rebuild, judged, judged.occasion)
         judged = _untried(judged, answer) if isinstance(answer, Gap) else answer
     if run.action_id and run.action_id != judged.action_id:
-        await asyncio.to_thread(_let_go, run, run.action_id, judged.said)
+        await asyncio.to_thread(let_go, run, "build", rebuild.target, judged.said)
     return judged
 
 
@@ -166,9 +167,3 @@ def _one_past(row: ActionRow) -> Past:
         helped=(row.result or {}).get("helped"),
         occasion=Occasion.model_validate(row.occasion) if row.occasion else None,
     )
-
-
-def _let_go(run: Run, action_id: str, why: str) -> None:
-    """The permit that this run was started for is not wanted any more: the world has moved."""
-    told = Settlement(action_id=action_id, state="expired", said=f"no longer wanted: {why}")
-    run.fenced(actions.withdraw, told)

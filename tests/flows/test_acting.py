@@ -13,7 +13,7 @@ import yaml
 from blocks.systems import load_system
 from flows.operations.undo import undo
 from flows.warehouse_health import warehouse_health
-from roundsman.approvals import _order
+from roundsman.approvals import _order, approve
 from roundsman.envelope import ledger_of
 from roundsman.settings import get_settings
 from roundsman.store import approvals, findings
@@ -171,6 +171,33 @@ def test_what_policy_asks_for_waits_and_the_approved_run_does_it(
     assert done.row.verdict == "healthy"
     assert len(receiver.received) == 2 * opened
     assert verify(ledger(), ORG).ok
+
+
+@pytest.mark.covers("A-078")
+def test_a_message_that_policy_asks_for_is_sent_once_a_person_said_yes(
+    mart: Mart, receiver: Receiver
+) -> None:
+    asked = {"id": "mind", "verdict": "ask", "actions": ["send"]}
+    write_policy(mart.home, asked, {"id": "no", "verdict": "deny", "actions": ["build"]})
+    (waiting,) = mart.act().artifacts["pending_actions"]
+    assert (waiting["action"], receiver.received) == ("send", [])
+    approve(ledger(), get_settings(), waiting["action_id"], Review("bob")).wait()
+    assert [row.state for row in actions("send")] == ["done"]
+    assert len(receiver.received) == 1
+
+
+def test_an_approved_message_that_is_no_news_any_more_is_let_go(
+    mart: Mart, receiver: Receiver
+) -> None:
+    asked = {"id": "mind", "verdict": "ask", "actions": ["send"]}
+    write_policy(mart.home, asked, {"id": "no", "verdict": "deny", "actions": ["build"]})
+    (waiting,) = mart.act().artifacts["pending_actions"]
+    write_policy(mart.home, asked, {"id": "yes", "verdict": "allow", "actions": ["build"]})
+    mart.build()
+    approve(ledger(), get_settings(), waiting["action_id"], Review("bob")).wait()
+    row = approvals.get_action(ledger(), ORG, waiting["action_id"])
+    assert (row.state, row.said) == ("expired", "no longer wanted: it is no news any more")
+    assert receiver.received == []
 
 
 def test_a_channel_that_lost_the_answer_is_not_told_again(mart: Mart, receiver: Receiver) -> None:
