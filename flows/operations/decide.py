@@ -17,7 +17,7 @@ class Params(AgentParams):
     answer: Literal["approve", "deny"] = Field(description="Yes or no")
     who: str = Field(min_length=1, description="Your name; Prefect cannot check it")
     note: str = Field(default="", description="Why; it stays in the ledger")
-    dry_run: bool = Field(default=False, description="An answer is given or not")
+    dry_run: bool = Field(default=False, description="Only show what is asked for")
 
 
 @agent(operation=True, plan=("answer_request",))
