@@ -200,11 +200,11 @@ def far_warehouse(server: Scripted, project: str = PROJECT, name: str = "shop.or
     """A BigQuery, scripted or behind a recorder; each write is one job."""
 
     def seen() -> int:
-        loads = {one.query.get("upload_id") for one in server.requests if _is_load(one)}
+        loads = {tuple(one.query.items()) for one in server.requests if _is_load(one)}
         jobs = [one for one in bigquery_writes(server) if one.path.endswith("/jobs")]
         return len(loads) + len([one for one in jobs if not one.path.startswith("/upload/")])
 
-    block = BigQueryWarehouse(project=project, api_endpoint=server.url, sandbox=True)
+    block = BigQueryWarehouse(project=project, location="US", api_endpoint=server.url, sandbox=True)
     calls = warehouse_calls(Shape(name, *ORDER_FIELDS), block)
     return Place("bigquery", block, calls, lambda: bigquery_writes(server), seen)
 

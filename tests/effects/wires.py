@@ -85,6 +85,10 @@ def recorded(url: str) -> Callable[[Request], Reply]:
         with answer:
             told = answer.headers.items()
             kept = {n.title(): v for n, v in told if n.lower() not in HOP_HEADERS}
+            if "Location" in kept:
+                # Where an upload goes on is listened to as well.
+                here = f"http://{request.headers['host']}"
+                kept["Location"] = kept["Location"].replace(url, here)
             return Reply(answer.read(), answer.status, kept)
 
     return forward
