@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,8 +55,12 @@ def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
     """Make the file what it was; the caller holds it alone.
 
     Refused where the copy is gone, or the file was changed after the build: that would be lost.
+    A file that is the copy already, put back by a run that could not tell it any more, is fine.
     """
     known = Kept.model_validate(kept)
+    if _is_back(known):
+        _forget_log(known.file)
+        return known
     try:
         changed = datetime.fromtimestamp(known.file.stat().st_mtime, UTC)
     except FileNotFoundError:
@@ -70,7 +75,7 @@ def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
     try:
         shutil.copyfile(known.copy_of_it, beside)
         beside.replace(known.file)
-        known.file.with_name(f"{known.file.name}.wal").unlink(missing_ok=True)
+        _forget_log(known.file)
     except FileNotFoundError as error:
         raise Refused(
             f"the copy '{known.copy_of_it}' is gone: only the newest {COPIES_MAX} are kept"
@@ -80,6 +85,19 @@ def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
     finally:
         beside.unlink(missing_ok=True)
     return known
+
+
+def _is_back(kept: Kept) -> bool:
+    try:
+        return filecmp.cmp(kept.file, kept.copy_of_it, shallow=False)
+    except OSError:
+        # Whatever hinders the look will hinder the copying, and is told there.
+        return False
+
+
+def _forget_log(file: Path) -> None:
+    """What DuckDB wrote beside the file that was replaced."""
+    file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
 
 
 def _forget_oldest(folder: Path) -> None:
