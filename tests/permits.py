@@ -14,8 +14,9 @@ from roundsman import envelope
 from roundsman.envelope import Identity, Run
 from roundsman.permits import Permit, Wish, ask_for
 from roundsman.rules.budget import Budget
-from roundsman.store import Ledger, open_ledger
+from roundsman.store import Ledger, approvals, open_ledger
 from roundsman.store.artifacts import ArtifactStore
+from roundsman.store.records import ActionRow
 from tests.store.words import ORG, begin
 
 AGENT = "seed_sample"
@@ -34,6 +35,11 @@ def permit_for(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Permit:
     wish = Wish(target=f"tests/{number}", occasion={"n": number}, context={"sandbox": True})
     with run_in(_ledger()):
         return ask_for(method, wish, *args, **kwargs)
+
+
+def row_of(permit: Permit) -> ActionRow:
+    """Such a permit as the ledger has it now."""
+    return approvals.get_action(_ledger(), ORG, permit.key)
 
 
 @contextmanager

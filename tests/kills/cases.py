@@ -13,7 +13,8 @@ FLOW = "python"
 class Case(NamedTuple):
     """A victim, a point, and the statuses that are true after it.
 
-    `script` says which story is played: a run, a sweep of a dead run, a migration, a worker.
+    `script` says which story is played: a run, a sweep of a dead run, a migration, a worker, an
+    effect (of a block, by a verb).
     `step` is the last step begun where the point fixes it; `lines` how many effects there are.
     """
 
@@ -103,5 +104,3 @@ CASES = [
     Case("worker with its run", "worker-too", f"{FLOW} {LINE} exit 1", ("crashed",), "first", 1),
     Case("worker with its run", "worker-too", f"{FLOW} {LINE} exit 3", ("crashed",), "third", 3),
 ]
-
-KINDS = tuple(dict.fromkeys(case.kind for case in CASES))

@@ -14,12 +14,16 @@ from pathlib import Path
 import httpx
 
 from tests.kills.cases import Case
+from tests.kills.effects import play_effect
 from tests.kills.scene import PROCESS_SECONDS, Scene, Told
 
 
 def play(scene: Scene, case: Case, home: Path) -> list[str]:
     """Let one process die as the case says; return what is not as it must be."""
     home.mkdir(parents=True)
+    if case.script.startswith("effect "):
+        told, wrong = play_effect(scene, case, home)
+        return _complaints(case, told) + wrong
     {"run": _run, "sweep": _sweep, "migrate": _migrate}.get(case.script, _work)(scene, case, home)
     return _complaints(case, scene.judge(home, len(case.statuses)))
 
@@ -142,7 +146,7 @@ def _complaints(case: Case, told: Told) -> list[str]:
     found = [f"a run was left open: {status}" for status in left]
     if tuple(told.statuses) != case.statuses:
         found.append(f"statuses {told.statuses}, not {list(case.statuses)}")
-    if case.step and told.last_steps != [case.step]:
+    if case.step and set(told.last_steps) != {case.step}:
         found.append(f"last step {told.last_steps}, not {case.step}")
     if case.lines is not None and sum(told.lines.values()) != case.lines:
         found.append(f"{sum(told.lines.values())} effects, not {case.lines}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -57,6 +58,9 @@ ROUNDS = """deployments:
   - name: here
     entrypoint: flows.trace_leaver:trace_leaver
     work_pool: {name: kills}
+  - name: effects
+    entrypoint: flows.effect_leaver:effect_leaver
+    work_pool: {name: kills}
 """
 
 
@@ -78,6 +82,7 @@ class Scene:
         self.prefect_url = prefect_url
         self.copy = copy_repository(folder / "copy")
         (self.copy / "flows/trace_leaver.py").write_text(AGENT)
+        shutil.copy(Path(__file__).with_name("effect_leaver.py"), self.copy / "flows")
         (self.copy / "prefect.yaml").write_text(ROUNDS)
         derive_cards(self.copy, environment(self.copy, folder / "cards-home"))
 

@@ -41,6 +41,15 @@ def deadly(function: Callable[..., Any], moment: str, count: int) -> Callable[..
     return around
 
 
+def inside_effect(function: Callable[..., Any], moment: str, count: int) -> bool:
+    """Whether it is a block's effect; then one dies in the deed itself, after the claim."""
+    _, deed = getattr(function, "roundsman_effect", (None, None))
+    for cell in getattr(function, "__closure__", None) or ():
+        if deed is not None and cell.cell_contents is deed:
+            cell.cell_contents = deadly(deed, moment, count)
+    return deed is not None
+
+
 def plant(module_name: str, function_name: str, moment: str, count: int) -> None:
     """Wrap the function as soon as its module is executed, before anybody can import it."""
     execute = importlib.machinery.SourceFileLoader.exec_module
@@ -52,7 +61,9 @@ def plant(module_name: str, function_name: str, moment: str, count: int) -> None
             *path, last = function_name.split(".")
             for part in path:
                 owner = getattr(owner, part)
-            setattr(owner, last, deadly(getattr(owner, last), moment, count))
+            found = getattr(owner, last)
+            if not inside_effect(found, moment, count):
+                setattr(owner, last, deadly(found, moment, count))
 
     importlib.machinery.SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
 
