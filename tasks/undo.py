@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from blocks.systems import Role, load_system
 from roundsman.agent import current, step
 from roundsman.errors import Denied, Misread, Mistake, Refused, Unready
 from roundsman.permits import Wish, ask_for
+from roundsman.store.actions import BY_RUN
 from roundsman.store.approvals import Wanted, list_actions
 from roundsman.store.records import ActionRow
 from roundsman.store.tables import instant_text
@@ -60,7 +62,7 @@ def undo_action(row: ActionRow) -> Undone:
         context={"person": current().is_persons},
         undoes=row.action_id,
     )
-    kept = row.undo | {"done_at": instant_text(row.settled_at or row.proposed_at)}
+    kept = row.undo | {"done_at": instant_text(_done_at(row))}
     permit = ask_for(method, wish, kept)
     if permit.row is None:
         return _told(row, "considered", permit.said)
@@ -75,6 +77,15 @@ def undo_action(row: ActionRow) -> Undone:
     except (Unready, Misread) as error:
         return _standing(row, permit.state, str(error))
     return _told(row, "undone", str(said))
+
+
+def _done_at(row: ActionRow) -> datetime:
+    """Until when what is outside may be the action's own doing; what is younger is not undone.
+
+    Where the answer was lost, somebody found out later, and others may have been at it meanwhile.
+    """
+    in_time = row.settled_by == BY_RUN and row.settled_at is not None
+    return (row.settled_at if in_time else row.claimed_at) or row.proposed_at
 
 
 def _block_of(row: ActionRow) -> ActingBlock:

@@ -34,6 +34,8 @@ from roundsman.store.tables import instant_text
 
 ID_LETTERS = 32
 EFFECTS = "effects"
+# Who settled a permit, where no person did: its run, its run's end, or a later look outside.
+BY_RUN, BY_SWEEP, BY_LOOK = "run", "sweep", "look"
 SAID_CHARACTERS_MAX = 2_000
 
 _LEASE = "SELECT cancel_requested FROM run_leases WHERE org_id = :org AND run_id = :run_id"
@@ -248,7 +250,7 @@ def find_lost(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlem
         if row.state != "unknown" or row.lost_answer == "once":
             raise Denied(f"action '{told.action_id}' is {row.state}: there is nothing to find")
         event = Event(run_id, attempt, "action_settled", {}, at)
-        change = Change(told.action_id, _settled(told, at))
+        change = Change(told.action_id, _settled(told, at) | {"settled_by": BY_LOOK})
         enter(connection, ledger, org, event, (ACTIONS, change))
 
 
@@ -285,7 +287,7 @@ def _settled(told: Settlement, at: str) -> Row:
     return {
         "state": told.state,
         "settled_at": at,
-        "settled_by": "run",
+        "settled_by": BY_RUN,
         "said": said,
         "result": told.result,
     }
@@ -302,7 +304,7 @@ def lose(connection: Connection, ledger: Ledger, org: str, run_id: str, why: str
         lock_head(connection, ledger, org)
     for row in lost:
         at = ledger.now(connection)
-        changes = {"state": "unknown", "settled_at": at, "settled_by": "sweep", "said": why}
+        changes = {"state": "unknown", "settled_at": at, "settled_by": BY_SWEEP, "said": why}
         event = Event(run_id, row["attempt"], "action_settled", {}, at)
         enter(connection, ledger, org, event, (ACTIONS, Change(row["action_id"], changes)))
     return lost

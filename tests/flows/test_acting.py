@@ -23,6 +23,7 @@ from roundsman.store.verify import verify
 from tests.flows.platforms import ORG, TWINS, Left, Platform, last_run, mail
 from tests.permits import granted
 from tests.servers.receiver import Receiver
+from tests.store.words import change
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("run_home")]
 
@@ -263,4 +264,21 @@ def test_a_build_is_not_undone_over_what_came_after_it(mart: Mart) -> None:
             approvals.approve(ledger(), ORG, row.action_id, Review("bob"))
     assert one["state"] == "failed"
     assert "was changed at" in one["said"]
+    assert (mart.home / "warehouse.duckdb").read_bytes() == after
+
+
+def test_a_build_that_was_found_done_later_is_not_undone_over_what_came_meanwhile(
+    mart: Mart,
+) -> None:
+    left = mart.act()
+    (build,) = actions("build")
+    # As if the run had died between the effect and its settlement.
+    change(ledger(), "UPDATE actions SET state = 'unknown' WHERE action = 'build'")
+    granted(mart.warehouse.append, mart.raw, [mail(99_999, mart.now - timedelta(minutes=1))])
+    after = (mart.home / "warehouse.duckdb").read_bytes()
+    approvals.settle_by_hand(ledger(), ORG, build.action_id, True, Review("ada"))
+    write_policy(mart.home, {"id": "undo", "verdict": "allow", "actions": ["undo_*"]})
+    told = asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE})).artifacts["undo"]
+    said = next(one["said"] for one in told if one["action"] == "build")
+    assert "was changed at" in said
     assert (mart.home / "warehouse.duckdb").read_bytes() == after
