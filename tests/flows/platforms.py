@@ -166,6 +166,8 @@ def same_findings(artifacts: dict[str, Any]) -> dict[str, Any]:
         kept.pop(gone, None)
     kept["freshness"] = {k: kept["freshness"][k] for k in ("status", "within_slo")}
     kept["parity"]["estimate"] = None
+    for moment in ("before", "after"):
+        (kept["remediation"][moment] or {}).pop("age_minutes", None)
     for side in kept["sides"]:
         side.pop("duplicate_keys")
     return kept
