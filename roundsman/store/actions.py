@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roundsman.errors import Cancelled, Denied
-from roundsman.rules.permit import State, may_claim, refusal_of, restated
+from roundsman.rules.permit import State, first_state, may_claim, refusal_of, restated
 from roundsman.rules.redaction import redact
 from roundsman.store import audit
 from roundsman.store.action_table import ACTIONS, SWITCHES
@@ -80,18 +80,18 @@ def propose(ledger: Ledger, org: str, run_id: str, attempt: int, wish: Proposal)
         at = fence(connection, ledger, org, run_id, attempt)
         lock_head(connection, ledger, org)
         row = read_row(connection, ledger, org, ACTIONS, key)
-        changes = _first(wish, run_id, at) if row is None else _again(row, wish, at)
-        if changes:
+        if row is None or _is_judged_otherwise(row, wish):
             event = Event(run_id, attempt, "action_proposed", {}, at)
-            change = Change(key, changes, wish.facts)
+            change = Change(key, _proposed(wish, run_id, at), wish.facts)
             row = (row or {}) | enter(connection, ledger, org, event, (ACTIONS, change))
     return ActionRow.model_validate(row)
 
 
-def _first(wish: Proposal, run_id: str, at: str) -> Row:
+def _proposed(wish: Proposal, run_id: str, at: str) -> Row:
+    """All that a permit begins with, also one that is asked for anew: as this run wants it."""
     taken = wish.model_dump(mode="json", exclude={"verdict", "expires_minutes", "facts"})
     blank = dict.fromkeys(set(ACTIONS.columns) - {ACTIONS.key, *taken})
-    state = restated("waiting", False, wish.verdict)
+    state = first_state(wish.verdict)
     return {
         **blank,
         **taken,
@@ -102,16 +102,10 @@ def _first(wish: Proposal, run_id: str, at: str) -> Row:
     }
 
 
-def _again(row: Row, wish: Proposal, at: str) -> Row:
+def _is_judged_otherwise(row: Row, wish: Proposal) -> bool:
     # Not by the name: an erasure takes that away, and the person's word stays.
-    state = restated(row["state"], row["reviewed_at"] is not None, wish.verdict)
-    if state == row["state"]:
-        return {}
-    # A person's word was for the request as it stood then.
-    forgotten = dict.fromkeys(("reviewed_by", "reviewed_at", "review_note", "signature", "said"))
-    judged = wish.model_dump(include={"policy_rule_id", "policy_hash", "reason"})
-    judged |= wish.model_dump(include={"approvers", "four_eyes", "requested_by"})
-    return {**forgotten, **judged, **_standing(wish, state, at), "nonce_used": False}
+    was_reviewed = row["reviewed_at"] is not None
+    return restated(row["state"], was_reviewed, wish.verdict) != row["state"]
 
 
 def _standing(wish: Proposal, state: State, at: str) -> Row:

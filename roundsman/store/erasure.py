@@ -35,6 +35,8 @@ _ROW = (
 )
 _STEPS = "UPDATE steps SET error = NULL WHERE org_id = :org AND run_id = :run_id"
 
+ERASED = "the run that wanted it was erased"
+
 
 def erase_run(ledger: Ledger, org: str, run_id: str, who: str, reason: str) -> int:
     """Erase the payloads of a closed run and the free text of its rows; return how many payloads.
@@ -79,4 +81,8 @@ def _blank(connection: Connection, ledger: Ledger, org: str, told: tuple[str, Ev
     of = KEYED_KINDS[event.kind]
     row = read_row(connection, ledger, org, of, key)
     if row is not None:
-        enter(connection, ledger, org, event, (of, Change(key, row | dict(of.blanks))))
+        blank = row | dict(of.blanks)
+        if event.kind == "action_erased" and row["state"] in ("waiting", "allowed"):
+            # Nobody can answer for, or use, what has lost its words; who wants it asks anew.
+            blank |= {"state": "expired", "settled_at": ledger.now(connection), "said": ERASED}
+        enter(connection, ledger, org, event, (of, Change(key, blank)))

@@ -253,7 +253,7 @@ def test_erasing_a_run_takes_the_words_out_of_its_permits(ledger: Ledger) -> Non
     approvals.approve(ledger, ORG, row.action_id, Review("ada", "Jane Roe asked for it"))
     erase_run(ledger, ORG, run, "ada", "asked to")
     left = approvals.get_action(ledger, ORG, row.action_id)
-    assert (left.state, left.context, left.review_note, left.payload) == ("allowed", {}, None, {})
+    assert (left.state, left.context, left.review_note, left.payload) == ("expired", {}, None, {})
     assert not [r for r in rows(ledger, "SELECT payload FROM events") if "Jane" in str(r)]
     assert verify(ledger, ORG).ok
     erase_run(ledger, ORG, run, "ada", "once more")

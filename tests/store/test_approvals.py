@@ -121,6 +121,35 @@ def test_a_request_that_nobody_answered_expires_and_is_asked_anew(ledger: Ledger
     assert again.nonce != row.nonce
 
 
+def test_what_is_asked_anew_is_asked_as_the_newest_run_wants_it(ledger: Ledger) -> None:
+    row = propose(ledger, live(ledger), verdict="ask", precondition={"last_build_at": "1"})
+    backdate(ledger, row)
+    assert approvals.expire_due(ledger) == 1
+    run = live(ledger)
+    limits = {"per_window": 1, "window_seconds": 60}
+    again = propose(ledger, run, verdict="ask", precondition={"last_build_at": "2"}, limits=limits)
+    assert again.action_id == row.action_id
+    assert (again.run_id, again.limits) == (run, limits)
+    assert again.precondition == {"last_build_at": "2"}
+    assert again.proposed_at > row.proposed_at
+    assert verify(ledger, ORG).ok
+
+
+def test_a_request_of_an_erased_run_cannot_be_answered_and_is_asked_anew(ledger: Ledger) -> None:
+    run = live(ledger)
+    row = propose(ledger, run, verdict="ask", four_eyes=True)
+    finish(ledger, run)
+    erase_run(ledger, ORG, run, "ada", "asked to")
+    # Without the name of who asked, everybody would be another person.
+    with pytest.raises(Mistake, match="does not wait for an answer: it is expired"):
+        approvals.approve(ledger, ORG, row.action_id, ADA)
+    again = propose(ledger, live(ledger), verdict="ask", four_eyes=True)
+    assert (again.state, again.payload) == ("waiting", {"selectors": ["tag:daily"]})
+    with pytest.raises(Denied, match="four eyes are wanted"):
+        approvals.approve(ledger, ORG, row.action_id, ADA)
+    assert verify(ledger, ORG).ok
+
+
 def test_an_approval_that_was_not_used_in_time_is_no_use(ledger: Ledger) -> None:
     run = live(ledger)
     row = propose(ledger, run, verdict="ask", expires_minutes=1)
