@@ -20,6 +20,7 @@ from roundsman.store.sweep import sweep
 READERS_MAX = 1000
 QUEUE_EVENTS_MAX = 2000
 PAGE_EVENTS = 200
+LAG_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.05
 POLL_SECONDS_MAX = 0.5
 QUIET_SECONDS = 5.0
@@ -46,9 +47,11 @@ class Tail:
         ledger: Ledger,
         readers_max: int = READERS_MAX,
         queue_events_max: int = QUEUE_EVENTS_MAX,
+        lag_seconds_max: float = LAG_SECONDS_MAX,
     ) -> None:
         self.ledger = ledger
         self.queue_events_max = queue_events_max
+        self.lag_seconds_max = lag_seconds_max
         self._readers_max = readers_max
         self._lock = threading.Lock()
         self._readers = 0
@@ -227,7 +230,9 @@ class Subscription:
         self._waiting: deque[EventRow] = deque()
         self._lock = threading.Lock()
         self._reason: str | None = None
-        self._has_joined = self._is_level = self._is_over = self._has_left = False
+        self._behind_since: float | None = None
+        self._has_joined = self._is_level = self._is_overrun = False
+        self._is_over = self._has_left = False
 
     def __enter__(self) -> Self:
         return self
@@ -269,12 +274,23 @@ class Subscription:
                     yield events
 
     def offer(self, events: Events) -> bool:
-        """Put events where the reader will find them; False where it has fallen too far behind."""
+        """Put events where the reader will find them; False where it is behind for too long.
+
+        A queue that runs over is emptied, and the reader goes back to the ledger.
+        """
+        tail, now = self._tail, time.monotonic()
         with self._lock:
-            if len(self._waiting) + len(events) <= self._tail.queue_events_max:
+            if len(self._waiting) + len(events) <= tail.queue_events_max:
                 self._waiting.extend(events)
                 return True
-        self.cut(f"more than {self._tail.queue_events_max} events wait for this reader")
+            self._waiting.clear()
+            self._is_overrun = True
+            if self._behind_since is None:
+                self._behind_since = now
+            if now - self._behind_since < tail.lag_seconds_max:
+                return True
+        most = f"{tail.queue_events_max} events for {tail.lag_seconds_max:g} seconds"
+        self.cut(f"it was behind by more than {most}")
         return False
 
     def cut(self, reason: str) -> None:
@@ -301,15 +317,23 @@ class Subscription:
                     f"reading the events of org '{self.org}' was cut off: {self._reason}",
                     f"go on after event {self.last}",
                 )
+            if self._is_overrun:
+                self._is_overrun = self._is_level = False
+                self._waiting.clear()
+                return []
+            self._behind_since = None
             events = [event for event in self._waiting if event.seq > self.last]
             self._waiting.clear()
         return self._passed(events)
 
     def _passed(self, events: Events) -> Events:
+        ends = (at for at, event in enumerate(events) if event.kind in ENDS)
+        end = next(ends, None) if self.run_id is not None else None
+        if end is not None:
+            # What comes later tells of the run's erasure, but nothing of the run.
+            events, self._is_over = events[: end + 1], True
         if events:
             self.last = events[-1].seq
-            # Later ones may tell of its erasure, but nothing of the run.
-            self._is_over |= self.run_id is not None and any(e.kind in ENDS for e in events)
         return events
 
 
