@@ -22,6 +22,7 @@ from roundsman.metrics import GAUGES
 from roundsman.rules.exposition import CONTENT_TYPES
 from roundsman.settings import get_settings
 from tests.agents import looking as tiny
+from tests.servers.promtool import scraping
 from tests.store.words import begin, finish
 
 pytestmark = pytest.mark.usefixtures("run_home")
@@ -141,3 +142,20 @@ def test_a_ledger_that_breaks_later_is_told_too(door: Door, tmp_path: Path) -> N
     with ledger.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE metrics")
     assert door.numbers() == {"roundsman_ledger_up": 0}
+
+
+@pytest.mark.engine
+@pytest.mark.needs("promtool")
+@pytest.mark.covers("A-087", "A-090", "A-093", "D-080")
+def test_a_real_prometheus_scrapes_and_its_rules_see_a_run(door: Door, tmp_path: Path) -> None:
+    with scraping(tmp_path, door.url.split("/")[2]) as prometheus:
+        prometheus.until("roundsman_ledger_up", 1)
+        assert prometheus.value("agent_runs_total") is None
+        asyncio.run(tiny.looking.fn(tiny.Params()))
+        prometheus.until('agent_runs_total{status="success"}', 1)
+        prometheus.until('agent_runs_total{status="failed"}', 0)
+        asyncio.run(tiny.looking.fn(tiny.Params()))
+        prometheus.until('agent:success_rate:5m{agent_type="looking"}', 1)
+        prometheus.until('agent:duration_p95:5m{agent_type="looking"} < bool 1', 1)
+        told = prometheus.targets()
+    assert [(one["health"], one["lastError"]) for one in told] == [("up", "")]

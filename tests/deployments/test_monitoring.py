@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ CASES = Path(__file__).with_name("rules.yml")
 WORDS = {
     *("sum", "by", "rate", "increase", "min", "max", "time", "histogram_quantile", "absent"),
     *("offset", "or"),
+}
+HOUSE = {
+    *("agent_runs_total", "agent_run_duration_seconds", "agent_actions_total"),
+    *("step_retries_total", "custom_operations_total"),
 }
 PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels]
 
@@ -63,6 +68,12 @@ def promtool(*arguments: str | Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_the_house_declares_these_and_no_others() -> None:
+    code = "from roundsman.metrics import DECLARED; print(*sorted(DECLARED))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(told.stdout.split()) == HOUSE
 
 
 def test_the_names_in_an_expression_are_found() -> None:
@@ -147,14 +158,38 @@ def test_every_rule_has_a_case_and_every_alert_one_before_its_time_or_one_that_i
     cases = load(CASES)["tests"]
     asked = " ".join(one["expr"] for case in cases for one in case.get("promql_expr_test", []))
     assert all(rule["record"] in asked for rule in rules("recording"))
-    told = [one for case in cases for one in case["alert_rule_test"]]
+    told = [one for case in cases for one in case.get("alert_rule_test", [])]
     for rule in rules("alerts"):
         outcomes = {bool(one["exp_alerts"]) for one in told if one["alertname"] == rule["alert"]}
         assert outcomes == {True, False}, rule["alert"]
 
 
+@pytest.mark.covers("A-087")
+def test_the_queries_of_the_guide_are_among_the_cases() -> None:
+    page = (ROOT / "docs/guides/monitoring.md").read_text()
+    queries = [
+        line
+        for line in re.findall(r"```promql\n(.*?)```", page, re.S)[0].splitlines()
+        if not line.startswith("#")
+    ]
+    asked = {
+        one["expr"] for case in load(CASES)["tests"] for one in case.get("promql_expr_test", [])
+    }
+    assert len(queries) == 4
+    assert set(queries) <= asked
+
+
+def test_the_guide_tells_every_number_and_every_alert() -> None:
+    page = (ROOT / "docs/guides/monitoring.md").read_text()
+    alerts = {rule["alert"] for rule in rules("alerts")}
+    # Those of the warehouse share a line.
+    names = {name for name in GAUGES if not name.startswith("warehouse_")} | HOUSE
+    assert {name for name in names if f"`{name}`" not in page} == set()
+    assert {name for name in alerts if f"| {name} |" not in page} == set()
+
+
 @pytest.mark.needs("promtool")
-@pytest.mark.covers("A-088", "A-089", "G-A1")
+@pytest.mark.covers("A-087", "A-088", "A-089", "G-A1")
 def test_rules_call_when_they_should() -> None:
     assert "SUCCESS" in promtool("test", "rules", CASES)
 
