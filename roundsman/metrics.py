@@ -32,6 +32,8 @@ from roundsman.store.metrics import (
 )
 
 METRICS_MAX = 100
+# Over all names: the numbers of a run's end go through one transaction.
+RUN_SERIES_MAX = 500
 LABELS_MAX = 6
 LABEL_CHARACTERS_MAX = 100
 BUCKETS_MAX = 30
@@ -66,10 +68,10 @@ class Tally:
         self._series: Numbers[Metric] = Numbers()
 
     def add(self, metric: Metric, labels: tuple[str, ...], parts: Sequence[float]) -> None:
-        """Add the numbers of one series; a name's series beyond the limit become one."""
+        """Add the numbers of one series; a name's series beyond the limits become one."""
         with self._lock:
             if (metric, labels) not in self._sums:
-                if self._series[metric] >= SERIES_MAX:
+                if self._series[metric] >= SERIES_MAX or len(self._sums) >= RUN_SERIES_MAX:
                     labels = tuple(OVERFLOW for _ in labels)
                 self._series[metric] += (metric, labels) not in self._sums
             before = self._sums.get((metric, labels), [0.0] * len(parts))

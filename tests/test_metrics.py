@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prefect.exceptions import Abort
 
-from roundsman.agent import AgentParams, Outcome, agent, step
+from roundsman.agent import AgentParams, Outcome, agent, current, step
 from roundsman.envelope import ledger_of
 from roundsman.errors import Mistake, Unready
 from roundsman.metrics import (
     AGENT_RUNS_TOTAL,
     CUSTOM_OPERATIONS_TOTAL,
+    DECLARED,
     LABEL_CHARACTERS_MAX,
+    RUN_SERIES_MAX,
     Counter,
     Histogram,
     Tally,
@@ -25,9 +28,10 @@ from roundsman.metrics import (
 )
 from roundsman.rules.exposition import Family
 from roundsman.settings import get_settings
-from roundsman.store import Ledger
+from roundsman.store import Ledger, runs
 from roundsman.store.events import read_events
 from roundsman.store.metrics import SERIES_MAX
+from roundsman.store.records import AskedBy, Closing, Opening
 from roundsman.store.verify import verify
 from tests.agents import acting
 
@@ -124,6 +128,26 @@ def test_what_the_last_try_counted_stays_although_it_failed() -> None:
 
 
 @run_home
+def test_what_a_dead_attempt_counted_is_not_there_when_its_successor_has_counted_again() -> None:
+    ids: list[str] = []
+
+    def work() -> None:
+        run = current()
+        ids.append(run.id)
+        ROWS_TOTAL.inc(10)
+        ask = Opening(agent_type="worker", asked_by=AskedBy(kind="cli"))
+        runs.open_attempt(run.ledger, run.org, run.id, ask, runs.this_holder())
+
+    with pytest.raises(Abort):
+        run(counting(work))
+    assert values("rows_moved_total") == {}
+    again = [{"name": "rows_moved_total", "labels": {}, "value": 10.0}]
+    closing = Closing(status="success", counted=again)
+    runs.close_run(the_ledger(), "default", ids[0], 2, closing)
+    assert values("rows_moved_total") == {"": 10}
+
+
+@run_home
 def test_a_flow_counts_between_its_steps_and_a_run_inside_another_counts_for_itself() -> None:
     def work() -> None:
         ROWS_TOTAL.inc()
@@ -203,6 +227,21 @@ def test_the_same_declaration_may_be_read_twice() -> None:
 
 def test_long_values_are_cut() -> None:
     assert MAIL_BYTES.key({"folder": "x" * 500}) == ("x" * LABEL_CHARACTERS_MAX,)
+
+
+def test_a_run_has_a_limit_over_all_names() -> None:
+    mine = Tally()
+    names = [f"n{number}_total" for number in range(4)]
+    for metric in [Counter(name, "x", ("label",)) for name in names]:
+        for number in range(SERIES_MAX):
+            mine.add(metric, (str(number),), (1.0,))
+    told = mine.told()
+    assert len(told) == RUN_SERIES_MAX + 2
+    assert sum(one["value"] for one in told) == 4 * SERIES_MAX
+    cut = [one["name"] for one in told if one["labels"] == {"label": "overflow"}]
+    assert cut == names[2:]
+    for name in names:
+        del DECLARED[name]
 
 
 def test_many_threads_count_into_one_tally() -> None:

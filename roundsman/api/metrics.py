@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Response
 
 from roundsman.envelope import ledger_of
 from roundsman.errors import RoundsmanError
@@ -22,7 +22,7 @@ EXAMPLE = (
 router = APIRouter()
 
 
-def scraped_ledger(request: Request) -> Ledger | None:
+def scraped_ledger() -> Ledger | None:
     """The ledger that is told of; None where it cannot be opened, which a scrape is told too."""
     try:
         return ledger_of(get_settings())
@@ -30,7 +30,7 @@ def scraped_ledger(request: Request) -> Ledger | None:
         return None
 
 
-def scraped_org(request: Request) -> str | None:
+def scraped_org() -> str | None:
     """Whose numbers are told; None: everybody's, with the label `org`.
 
     The app overrides it with the org of the caller's key.
