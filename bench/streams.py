@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import signal
 import socket
@@ -22,6 +23,8 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
 WRITE_SECONDS_MAX = 600
 RENEWED_EVERY = 100
+REQUESTS_MAX = 1_000_000
+BACKLOG = 128
 
 
 class Place(NamedTuple):
@@ -44,6 +47,13 @@ class Served(NamedTuple):
 
     port: int
     process: subprocess.Popen[str]
+
+
+class Written(NamedTuple):
+    """What a writer did: the number of its last event, and how long a write took it (p95)."""
+
+    last: int
+    write_ms: float
 
 
 class Reads(NamedTuple):
@@ -83,10 +93,16 @@ def let_write(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def wait_for(process: subprocess.Popen[str]) -> int:
-    """The number of the writer's last event, once it has ended."""
+def wait_for(process: subprocess.Popen[str]) -> Written:
+    """What the writer did, once it has ended."""
     out, _ = process.communicate(timeout=WRITE_SECONDS_MAX)
-    return int(out.split()[-1])
+    last, write_ms = out.split()[-2:]
+    return Written(int(last), float(write_ms))
+
+
+def p95(values: list[float]) -> float:
+    """The value that 95 of 100 stay below."""
+    return sorted(values)[math.ceil(len(values) * 0.95) - 1]
 
 
 async def follow(port: int, query: str = "", last: int | None = None) -> AsyncGenerator[Told]:
@@ -109,13 +125,13 @@ async def follow(port: int, query: str = "", last: int | None = None) -> AsyncGe
         writer.transport.abort()
 
 
-async def leave_and_return(reads: Reads, chance: random.Random) -> list[int]:
-    """The numbers that a reader saw who left again and again, at random moments."""
+async def leave_and_return(reads: Reads, chance: random.Random) -> tuple[list[int], int]:
+    """The numbers that a reader saw who left again and again, and how often it did."""
     seen: list[int] = []
-    leaves, last = reads.leaves, 0
+    visits, last = 0, 0
     while last < reads.until:
-        stay = chance.randint(0, reads.events_max) if leaves else reads.until
-        leaves -= 1
+        stay = chance.randint(0, reads.events_max) if visits < reads.leaves else reads.until
+        visits += 1
         async with aclosing(follow(reads.port, last=last)) as stream:
             async for told in stream:
                 if told.name and told.seq is not None:
@@ -123,7 +139,7 @@ async def leave_and_return(reads: Reads, chance: random.Random) -> list[int]:
                     last, stay = told.seq, stay - 1
                 if stay < 0 or last >= reads.until:
                     break
-    return seen
+    return seen, visits - 1
 
 
 async def _parsed(reader: asyncio.StreamReader) -> AsyncGenerator[Told]:
@@ -158,30 +174,24 @@ def _line(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def _serve(url: str, key: str, heartbeat: float | None = None, **tail_options: Any) -> None:
-    import uvicorn
-    from fastapi import FastAPI
-
-    from roundsman.api import problems, stream
-    from roundsman.store import open_ledger
+def _serve(url: str, key: str, heartbeat: float | None = None, **of_tail: Any) -> None:
+    from roundsman.api import stream
+    from roundsman.api.app import make_app
+    from roundsman.api.server import Server
+    from roundsman.settings import Settings
     from roundsman.store.tail import Tail
 
-    ledger = open_ledger(url, Path(key))
-    app = FastAPI()
-    problems.install(app)
-    app.include_router(stream.router)
-    app.state.tail = Tail(ledger, **tail_options)
-    app.dependency_overrides[stream.org_of] = lambda: ORG
+    own = {"database_url": url, "chain_key": key, "anchor": f"{key}.anchors"}
+    app = make_app(Settings(**own, api_requests_per_minute=REQUESTS_MAX))  # pyright: ignore[reportArgumentType]
     stream.HEARTBEAT_SECONDS = heartbeat or stream.HEARTBEAT_SECONDS
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(2048)
+
+    def say() -> None:
+        if of_tail:
+            app.state.tail = Tail(app.state.house.ledger, **of_tail)
         print(listening.getsockname()[1], flush=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False)
-        uvicorn.Server(config).run(sockets=[listening])
-    app.state.tail.close()
-    ledger.close()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
+        Server(app, say).run([listening])
 
 
 def _write(url: str, key: str, events: int, seconds: float = 0, characters: int = 0) -> None:
@@ -195,15 +205,17 @@ def _write(url: str, key: str, events: int, seconds: float = 0, characters: int 
     runs.open_attempt(ledger, ORG, run_id, Opening(**ask.model_dump()), runs.this_holder())
     print(run_id, flush=True)
     sys.stdin.readline()
-    began = time.monotonic()
+    began, spent = time.monotonic(), list[float]()
     for number in range(events):
         time.sleep(max(0, began + number * seconds - time.monotonic()))
-        payload = {"n": number, "sent": time.time(), "text": "x" * characters}
+        sent = time.time()
+        payload = {"n": number, "sent": sent, "text": "x" * characters}
         runs.note(ledger, ORG, run_id, 1, Note(kind="gap", payload=payload))
+        spent.append((time.time() - sent) * 1000)
         if number % RENEWED_EVERY == 0:
             runs.renew(ledger, ORG, run_id, 1)
     runs.close_run(ledger, ORG, run_id, 1, Closing(status="success", artifacts={"n": events}))
-    print(read_end(ledger, ORG, run_id), flush=True)
+    print(read_end(ledger, ORG, run_id), p95(spent), flush=True)
     ledger.close()
 
 

@@ -24,6 +24,8 @@ from roundsman.store.tail import Subscription, Tail
 
 HEARTBEAT_SECONDS = 15
 SEND_SECONDS_MAX = 30
+# A server that ends closes its tail, which cuts every reader; who is deaf to that is let go then.
+FAREWELL_SECONDS_MAX = 2
 RECONNECT_MS = 1000
 CHUNK_BYTES_MAX = 65_536
 ID_DIGITS_MAX = 18
@@ -62,6 +64,7 @@ class EventStream(EventSourceResponse):
             ping=HEARTBEAT_SECONDS,
             sep="\n",
             send_timeout=SEND_SECONDS_MAX,
+            shutdown_grace_period=FAREWELL_SECONDS_MAX,
         )
         self._subscription = subscription
 
