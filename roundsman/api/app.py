@@ -122,12 +122,12 @@ async def _keep_sweeping(ledger: Ledger, settings: Settings) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await to_thread.run_sync(_sweep, ledger, settings)
-        except RoundsmanError as error:
+            await to_thread.run_sync(sweep_once, ledger, settings)
+        except (RoundsmanError, OSError) as error:
             _log.warning(f"the ledger was not swept: {error}")
 
 
-def _sweep(ledger: Ledger, settings: Settings) -> None:
+def sweep_once(ledger: Ledger, settings: Settings) -> None:
     """Close runs that died and requests nobody answered; start what was approved and is not run."""
     sweep(ledger)
     expire_due(ledger)

@@ -15,7 +15,7 @@ from roundsman.api.app import make_app
 from roundsman.settings import Settings, get_settings
 from tests.api.served import Api, make_settings, serving
 
-EXAMPLES = 15
+EXAMPLES = 8
 SECONDS_MAX = 10
 SCHEMA = schemathesis.openapi.from_dict(make_app(Settings()).openapi())
 OPERATIONS = {

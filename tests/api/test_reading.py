@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from roundsman.api.app import sweep_once
 from roundsman.rules.finding import FindingRules, Look, Seen
 from roundsman.store import actions, approvals, findings, runs
 from roundsman.store.artifacts import ArtifactStore
@@ -301,3 +302,15 @@ def test_a_ledger_that_is_gone_is_said_to_be(api: Api) -> None:
     assert answer.status_code >= 500
     assert "Traceback" not in answer.text
     assert json.loads(answer.text)["error"]
+    assert len(answer.headers["X-Request-ID"]) == 36
+
+
+def test_what_a_command_does_when_it_opens_the_ledger_a_server_does_again_and_again(
+    api: Api,
+) -> None:
+    key = ask(api)
+    with api.ledger.transaction() as connection:
+        past = "'2020-01-01T00:00:00.000000Z'"
+        connection.exec_driver_sql(f"UPDATE actions SET expires_at = {past}")
+    sweep_once(api.ledger, api.settings)
+    assert approvals.get_action(api.ledger, ORG, key).state == "expired"

@@ -134,6 +134,22 @@ def _by_its_rounds(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     get_settings.cache_clear()
 
 
+@pytest.mark.needs("postgresql")
+def test_on_postgresql_the_same_is_refused_in_the_same_words(
+    serve: Callable[..., Api], request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("postgresql")
+    api = serve(database_url=server.create_database())
+    before = api.events()
+    for path, status, said in WRONG:
+        is_problem(api.get(path), status, said)
+    for body, status, said in EXECUTE:
+        is_problem(api.post("/agents/execute", json=body), status, said)
+    largest = api.get("/agents/history?offset=100000000&end_date=9998-12-31&start_date=0001-01-01")
+    assert largest.json() == {"runs": [], "total": 0}
+    assert api.events() == before
+
+
 @pytest.mark.covers("A-025")
 def test_a_wrong_agent_is_answered_word_for_word(shared: Api) -> None:
     answer = shared.post("/agents/execute", json={"agent_type": "unknown_agent"})
