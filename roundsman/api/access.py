@@ -122,9 +122,13 @@ def identify(
         return Caller(house.settings.model_copy(update=own), owned.key)
     if "authorization" in request.headers:
         said = "this key is unknown, expired or revoked"
-        raise Denied(said, "send  Authorization: Bearer rm_...  of a good one", status=401)
+        raise Denied(said, "send a good one in the header Authorization, as Bearer KEY", status=401)
     if keys.has_keys(house.ledger, house.settings.org_id):
-        raise Denied("a key is needed here", "send  Authorization: Bearer rm_...", status=401)
+        raise Denied(
+            "a key is needed here",
+            "send one in the header Authorization, as Bearer KEY",
+            status=401,
+        )
     if not _is_here(request, address):
         said = "without a key only this machine itself is answered"
         raise Denied(said, MAKE_ONE.format("read"), status=401)
