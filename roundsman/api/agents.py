@@ -38,8 +38,9 @@ router = APIRouter(tags=["agents"])
 @router.get("/agents", responses=example({"agents": [_BRIEF]}) | documented(401, 403))
 def list_agents(caller: Reader) -> dict[str, Any]:
     """List what can be executed."""
+    rounds = catalog.rounds()
     found = [card.name for card in catalog.cards() if not card.operation]
-    return {"agents": [catalog.describe(name) | {"rounds": _names(name)} for name in found]}
+    return {"agents": [catalog.describe(name) | _names(name, rounds) for name in found]}
 
 
 @router.get("/agents/{agent}", responses=example(_WHOLE) | documented(401, 403, 404, 422))
@@ -54,8 +55,8 @@ def read_agent(caller: Reader, agent: Word) -> dict[str, Any]:
     return catalog.describe(agent) | facts
 
 
-def _names(agent: str) -> list[str]:
-    return [one.full_name for one in catalog.rounds() if one.agent == agent]
+def _names(agent: str, rounds: list[catalog.Round]) -> dict[str, Any]:
+    return {"rounds": [one.full_name for one in rounds if one.agent == agent]}
 
 
 def _round(one: catalog.Round) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def _approve(told: tuple[str, Note], caller: Caller, house: House) -> dict[str, 
     action_id, body = told
     row = _find(house.ledger, caller.org, action_id)
     with answered(409):
-        started = approve(house.ledger, caller.settings, row.action_id, _review(caller, body))
+        review = _review(caller, body)
+        started = approve(house.ledger, caller.settings, row.action_id, review, "api")
     return {"action_id": row.action_id, "state": "allowed", "run_id": run_of(started)}
 
 

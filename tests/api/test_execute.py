@@ -216,5 +216,7 @@ def test_an_approval_starts_the_run_that_acts(running: Api) -> None:
     assert approvals.get_action(running.ledger, "default", key).reviewed_by == "bob@x.org"
     row = runs.get_run(running.ledger, "default", told["run_id"])
     assert (row.action_id, row.parent_run_id) == (key, run_id)
+    assert row.asked_by is not None
+    assert (row.asked_by.kind, row.asked_by.name) == ("api", "bob@x.org")
     over = until(lambda: runs.get_run(running.ledger, "default", told["run_id"]).completed_at)
     assert over is not None
