@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -17,6 +18,7 @@ from roundsman.log import get_logger, log_context
 from roundsman.settings import LOOPBACK_HOSTS, Settings
 
 BODY_BYTES_MAX = 1 << 20
+BODY_SECONDS_MAX = 30.0
 HEADER = "X-Request-ID"
 READING = ("GET", "HEAD", "OPTIONS")
 EVERYWHERE = ("0.0.0.0", "::", "")
@@ -70,9 +72,11 @@ class Guard:
         no = self._refuses(request)
         changes = request.method not in READING
         if no is None and changes:
-            body = await _read(receive)
-            no = _too_large() if body is None else None
-            receive = _again(body or b"", receive)
+            read = await _read_in_time(receive)
+            if isinstance(read, No):
+                no = read
+            else:
+                receive = _again(read, receive)
         app = self._app if no is None else problem(request, no.status, no.said)
         await app(request.scope, receive, telling.send)
 
@@ -146,14 +150,24 @@ def _too_large() -> No:
     return No(413, f"the body is larger than {BODY_BYTES_MAX:,} bytes; ask for less at once")
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None where it is too large, whatever its head said."""
+async def _read_in_time(receive: Receive) -> bytes | No:
+    try:
+        return await asyncio.wait_for(_read(receive), BODY_SECONDS_MAX)
+    except TimeoutError:
+        return No(408, f"the body did not come within {BODY_SECONDS_MAX:g} s; send it again")
+
+
+async def _read(receive: Receive) -> bytes | No:
+    """The whole body, or why it cannot be had, whatever its head said of its size."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            # What came so far may read like a wish, but is not what was wished for.
+            return No(400, "the caller left before the end of the body")
         body += message.get("body", b"")
         if len(body) > BODY_BYTES_MAX:
-            return None
+            return _too_large()
         if not message.get("more_body", False):
             return bytes(body)
 

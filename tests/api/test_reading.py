@@ -314,3 +314,15 @@ def test_what_a_command_does_when_it_opens_the_ledger_a_server_does_again_and_ag
         connection.exec_driver_sql(f"UPDATE actions SET expires_at = {past}")
     sweep_once(api.ledger, api.settings)
     assert approvals.get_action(api.ledger, ORG, key).state == "expired"
+
+
+@pytest.mark.covers("A-028", "A-111")
+def test_events_of_a_run_are_told_through_the_same_door(api: Api) -> None:
+    run_id = whole_run(api.ledger)
+    told = api.get(f"/agents/events?run_id={run_id}", api.key("read"))
+    assert told.headers["Content-Type"].startswith("text/event-stream")
+    assert told.headers["X-Accel-Buffering"] == "no"
+    assert told.headers["Cache-Control"] == "no-cache"
+    names = [line[7:] for line in told.text.splitlines() if line.startswith("event: ")]
+    assert (names[1], names[-1]) == ("run_started", "run_finished")
+    assert api.get(f"/agents/events?run_id={run_id}").status_code == 401

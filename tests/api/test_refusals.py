@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.api.served import Api
+from roundsman.api.problems import problem
+from tests.api.served import Api, until
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 WRONG: list[tuple[str, int, str]] = [
@@ -192,6 +195,39 @@ def test_a_body_beyond_a_mebibyte_is_refused_also_without_a_length(shared: Api) 
     is_problem(shared.post("/agents/execute", content=large, headers=headers), 413, "1,048,576")
     pieces = (large[at : at + 65_536] for at in range(0, len(large), 65_536))
     is_problem(shared.post("/agents/execute", content=pieces, headers=headers), 413, "1,048,576")
+
+
+def send_partly(api: Api) -> socket.socket:
+    """A wish that reads well, in a body that is said to be longer."""
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    caller = socket.create_connection((host, int(port)), timeout=30)
+    head = "POST /agents/execute HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n"
+    body = json.dumps({"agent_type": "warehouse_health"})
+    caller.sendall(f"{head.format(host)}Content-Length: 500\r\n\r\n{body}".encode())
+    return caller
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    shared: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roundsman.api.guard.BODY_SECONDS_MAX", 0.1)
+    before = shared.events()
+    with send_partly(shared) as caller:
+        assert caller.recv(1_000).startswith(b"HTTP/1.1 408 ")
+    assert shared.events() == before
+
+
+def test_half_a_body_of_somebody_who_left_is_no_wish(
+    shared: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, str]] = []
+    monkeypatch.setattr(
+        "roundsman.api.guard.problem",
+        lambda request, status, said: seen.append((status, said)) or problem(request, status, said),
+    )
+    send_partly(shared).close()
+    until(lambda: seen)
+    assert seen == [(400, "the caller left before the end of the body")]
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
