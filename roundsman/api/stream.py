@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
 from typing import Annotated
@@ -29,6 +30,7 @@ FAREWELL_SECONDS_MAX = 2
 RECONNECT_MS = 1000
 CHUNK_BYTES_MAX = 65_536
 ID_DIGITS_MAX = 18
+ENCODED_EVENTS_MAX = 64
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 EXAMPLE = (
@@ -52,6 +54,27 @@ def tail_of(request: Request) -> Tail:
     """The app's one tail of its ledger, as `app.state.tail`."""
     tail: Tail = request.app.state.tail
     return tail
+
+
+class _Wire:
+    """Encodes an event once for all who are told of it: they are given the same object."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[EventRow, bytes]] = OrderedDict()
+
+    def of(self, event: EventRow) -> bytes:
+        known = self._known.get(id(event))
+        # Whoever is kept here keeps its identity, too.
+        if known is not None and known[0] is event:
+            return known[1]
+        encoded = f"id: {event.seq}\n".encode() + _message(event.kind, payload_of(event))
+        self._known[id(event)] = event, encoded
+        while len(self._known) > ENCODED_EVENTS_MAX:
+            self._known.popitem(last=False)
+        return encoded
+
+
+_wire = _Wire()
 
 
 class EventStream(EventSourceResponse):
@@ -149,7 +172,7 @@ def _chunks(events: list[EventRow]) -> Iterator[bytes]:
     """Several events a write, so that a burst costs little, and few of them in memory."""
     chunk = bytearray()
     for event in events:
-        chunk += f"id: {event.seq}\n".encode() + _message(event.kind, payload_of(event))
+        chunk += _wire.of(event)
         if len(chunk) >= CHUNK_BYTES_MAX:
             yield bytes(chunk)
             chunk.clear()
