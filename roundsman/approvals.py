@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from roundsman.log import get_logger
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from roundsman.store import Ledger
     from roundsman.store.approvals import Review
     from roundsman.store.records import ActionRow
+
+Door = Literal["cli", "api"]
 
 # Whoever approved is starting the run at this moment; only later somebody else has to.
 STARTING_SECONDS = 30
@@ -46,7 +48,9 @@ class Approvals:
         return decision.verdict == "allow"
 
 
-def approve(ledger: Ledger, settings: Settings, key: str, review: Review) -> Started:
+def approve(
+    ledger: Ledger, settings: Settings, key: str, review: Review, door: Door = "cli"
+) -> Started:
     """Say yes to a permit and start the run that uses it; gives that run.
 
     Raises what the ledger refuses it for. Should this process die in between, the next one that
@@ -54,9 +58,12 @@ def approve(ledger: Ledger, settings: Settings, key: str, review: Review) -> Sta
     """
     from roundsman import catalog
     from roundsman.store import approvals
+    from roundsman.store.records import AskedBy
 
     row = approvals.approve(ledger, settings.org_id, key, review)
-    return catalog.start(_order(ledger, settings.org_id, row), settings)
+    order = _order(ledger, settings.org_id, row)
+    asked_by = AskedBy(kind=door, name=review.who)
+    return catalog.start(order._replace(asked_by=asked_by), settings)
 
 
 def start_approved(ledger: Ledger, settings: Settings) -> list[str]:

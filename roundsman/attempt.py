@@ -330,6 +330,7 @@ def _closing(run: Run, ended: Ended, seconds: float) -> Closing:
         ops=run.purse.ops if run.outer else None,
         budget_status=run.purse.meter.status(),
         duration_seconds=round(seconds, 6),
+        counted=run.counts.told(),
     )
 
 

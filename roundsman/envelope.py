@@ -15,6 +15,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from roundsman.budget import Meter, Purse, meter
 from roundsman.errors import Cancelled, Fenced, Mistake, RoundsmanError
 from roundsman.log import get_logger
+from roundsman.metrics import Tally, tally
 from roundsman.rules.budget import Budget
 from roundsman.settings import Settings, get_settings
 from roundsman.store import Ledger, open_ledger
@@ -92,6 +93,8 @@ class Run:
         self.attempt = 0
         self.outer: Run | None = None
         self.purse: Purse
+        # Written when the run ends, with its end.
+        self.counts = Tally()
         self._steps = 0
         self._told: deque[Future[None]] = deque()
         self._stopped: Cancelled | Fenced | None = None
@@ -259,6 +262,7 @@ def current_or_none() -> Run | None:
 
 
 def enter(run: Run) -> None:
-    """Make the run current for all that is called from here on, and let it spend its budget."""
+    """Make the run current for all that is called from here on: it pays, and it is counted for."""
     _current.set(run)
     meter.set(run.purse)
+    tally.set(run.counts)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from roundsman.envelope import Run, current
 from roundsman.errors import Denied, Mistake, Refused, RoundsmanError, Unready
+from roundsman.metrics import AGENT_ACTIONS_TOTAL
 from roundsman.policy import load_policy, policy_hash
 from roundsman.rules.approval import Decision, Request, decide
 from roundsman.rules.permit import LostAnswer, may_claim, refusal_of
@@ -24,6 +25,8 @@ R = TypeVar("R")
 _DECLARED = "roundsman_effect"
 # How decisions name the limits that a round sets for itself.
 ROUND = "round"
+# Settlements after which something may have happened outside.
+COUNTED = frozenset({"done", "failed", "unknown"})
 
 
 class NotSent(Unready):
@@ -168,6 +171,7 @@ class Permit:
     def _find(self, state: Any, said: str, result: Json | None) -> None:
         told = Settlement(action_id=self.key, state=state, said=said, result=result)
         self._run.fenced(actions.find_lost, told)
+        self._count(state)
         self._refresh(state, said)
 
     def _prepare(self, block: Acting, row: ActionRow) -> None:
@@ -188,7 +192,13 @@ class Permit:
     def _settle(self, state: Any, said: str, result: Json | None = None) -> None:
         told = Settlement(action_id=self.key, state=state, said=said, result=result)
         self._run.fenced(actions.settle, told)
+        self._count(state)
         self._refresh(state, said)
+
+    def _count(self, state: str) -> None:
+        # For the run and not for the try: a step that is tried again has acted all the same.
+        if self.row is not None and state in COUNTED:
+            self._run.counts.add(AGENT_ACTIONS_TOTAL, (self.row.action, state), (1.0,))
 
     def _refresh(self, state: Any, said: str) -> None:
         assert self.row is not None

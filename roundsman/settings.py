@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from roundsman.errors import Mistake
 
@@ -30,7 +31,14 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _parted(value: object) -> object:
+    return (
+        [name for name in re.split(r"[,\s]+", value) if name] if isinstance(value, str) else value
+    )
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parted)]
 
 
 def _below_home(*parts: str) -> Callable[[dict[str, Any]], Path]:
@@ -86,6 +94,24 @@ class Settings(BaseSettings):
         default_factory=_below_home("prefect"), description="Prefect's own folder, never ~/.prefect"
     )
     user_email: str | None = Field(default=None, description="Who asks, as the record shows it")
+    api_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Where the API listens; others need a key"
+    )
+    api_port: int = Field(default=8080, ge=0, le=65_535, description="The API's port; 0: any")
+    api_requests_per_minute: int = Field(
+        default=600, ge=1, le=1_000_000, description="Of one key, or of one address without a key"
+    )
+    allowed_hosts: Names = Field(
+        default=(), description="Names the API answers to beside this machine's; by commas"
+    )
+    cors_origins: Names = Field(
+        default=(), description="Origins whose pages may call the API, as https://x.org; by commas"
+    )
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        description="The API's address as others see it, for links in messages",
+    )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="The least severe line that is logged"
     )
@@ -97,6 +123,9 @@ class Settings(BaseSettings):
     )
     step_threads: int = Field(
         default=8, ge=1, le=64, description="How many step bodies may run at once"
+    )
+    streams_max: int = Field(
+        default=1000, ge=1, le=100_000, description="How many may follow the events of one server"
     )
 
     @property
@@ -140,7 +169,7 @@ class Settings(BaseSettings):
         values = self.model_dump(exclude_none=True)
         if self.prefect_auth is not None:
             values["prefect_auth"] = self.prefect_auth.get_secret_value()
-        return {PREFIX + name.upper(): str(value) for name, value in values.items()}
+        return {PREFIX + name.upper(): _spelled(value) for name, value in values.items()}
 
     def _prefect_variables(self) -> dict[str, str]:
         variables = {
@@ -159,6 +188,12 @@ class Settings(BaseSettings):
         if url and self.prefect_auth is not None:
             variables["PREFECT_API_AUTH_STRING"] = self.prefect_auth.get_secret_value()
         return variables
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(cast("tuple[str, ...]", value))
+    return str(value)
 
 
 @lru_cache(maxsize=1)

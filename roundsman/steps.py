@@ -14,6 +14,7 @@ from typing import Any, Literal
 from roundsman.envelope import Run, step_pool
 from roundsman.errors import BudgetSpent, Cancelled, Fenced, RoundsmanError, Unready
 from roundsman.log import get_logger
+from roundsman.metrics import STEP_RETRIES_TOTAL, Tally, tally
 from roundsman.rules.recovery import Gap, Retry, blame, decide, leaves_gap, step_of
 from roundsman.rules.redaction import redact
 from roundsman.store import runs as ledger_of_runs
@@ -41,6 +42,8 @@ class Call:
         self.say: Callable[[str], object] = _log.warning
         self.run: Run | None = None
         self.index = 0
+        # What the latest try has counted; the end of the step makes it the run's.
+        self._counted = Tally()
         self._begun: Future[None] | None = None
         self._ending = threading.Lock()
         self._has_begun = False
@@ -102,6 +105,7 @@ class Call:
             if self._has_ended:
                 return
             self._has_ended = True
+        self.run.counts.take(self._counted)
         end = StepEnd(
             index=self.index,
             status=status,
@@ -128,7 +132,9 @@ class Call:
         if self.run:
             self.run.check_alive()
         seconds = self.run.purse.meter.step_seconds() if self.run else None
-        work = asyncio.wrap_future(step_pool().submit(self._in_thread, contextvars.copy_context()))
+        self._counted, context = Tally(), contextvars.copy_context()
+        context.run(tally.set, self._counted)
+        work = asyncio.wrap_future(step_pool().submit(self._in_thread, context))
         if seconds is None or self.run is None:
             return await work
         done, _ = await asyncio.wait({work}, timeout=max(CUT_SECONDS_MIN, seconds))
@@ -166,6 +172,7 @@ class Call:
         said = redact(str(error))
         self.say(f"step '{self.name}' try {tried} failed, again in {seconds:.1f} s: {said}")
         if self.run:
+            STEP_RETRIES_TOTAL.labels(agent_type=self.run.agent, step=self.name).inc()
             facts = {"index": self.index, "step": self.name, "tries": tried + 1}
             payload = facts | {"said": said, "seconds": round(seconds, 3)}
             self.run.tell(ledger_of_runs.note, Note(kind="step_retried", payload=payload))

@@ -16,11 +16,13 @@ from roundsman.cli import (
     approvals,
     findings,
     keeping,
+    keys,
     machine,
     mail,
     policy,
     record,
     runs,
+    serve,
 )
 from roundsman.cli.complaint import Doors, Quick
 
@@ -67,6 +69,8 @@ app.command("run", cls=Quick)(runs.run)
 app.command("watch", cls=Quick)(runs.watch)
 app.command("cancel", cls=Quick)(runs.cancel)
 app.command("retry", cls=Quick)(runs.retry)
+app.command("serve", cls=Quick)(serve.serve)
+app.add_typer(keys.keys, name="keys")
 app.add_typer(approvals.approvals, name="approvals")
 app.add_typer(actions.actions, name="actions")
 app.command("undo", cls=Quick)(actions.undo)

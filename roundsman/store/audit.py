@@ -62,7 +62,7 @@ def enter(connection: Connection, ledger: Ledger, org: str, event: Event) -> Hea
     if after is not None and after != before:
         _write(connection, ledger, org, (after, before is None))
     if event.kind in ENDS and after is not None:
-        _end(connection, ledger, org, after)
+        _end(connection, ledger, org, (after, payload))
     return chain_event(connection, ledger, org, event._replace(at=at), text)
 
 
@@ -74,11 +74,16 @@ def leave_steps(
     ledger.execute(connection, _LEAVE, values)
 
 
-def _end(connection: Connection, ledger: Ledger, org: str, row: Row) -> None:
+def _end(
+    connection: Connection, ledger: Ledger, org: str, ended: tuple[Row, dict[str, Any]]
+) -> None:
+    row, payload = ended
     closing = {"run_id": row["run_id"], "at": row["completed_at"]}
     leave_steps(connection, ledger, org, closing, left_behind(row["status"]))
     samples = metrics.run_samples(row["agent_type"], row["status"], row["duration_seconds"])
+    samples += metrics.counted_samples(payload.get("counted", []))
     metrics.add(connection, ledger, org, samples)
+    metrics.put(connection, ledger, org, metrics.marks(row))
 
 
 def _write(connection: Connection, ledger: Ledger, org: str, change: tuple[Row, bool]) -> None:

@@ -19,6 +19,7 @@ from roundsman.store.tables import instant_text
 BUSY_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 10
 POOL_CONNECTIONS = 16
+CHANNEL = "roundsman_events"
 
 _BIND = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 _TEXT = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
@@ -28,7 +29,8 @@ class Dialect(NamedTuple):
     """How one engine spells what the statements leave open.
 
     `{now}` is the time as text, `{clock}` as the column type, `{later}` the clock plus :seconds,
-    `{lock}` holds a row until the commit, `{text(column)}` a time column as the one spelling.
+    `{lock}` holds a row until the commit, `{text(column)}` a time column as the one spelling,
+    `{tell}` ends the statement that moves a head: it wakes readers when the commit is done.
     """
 
     name: str
@@ -36,12 +38,13 @@ class Dialect(NamedTuple):
     clock: str
     later: str
     lock: str
+    tell: str
 
     def native(self, statement: str) -> str:
         """Return a statement with `:name` binds in this engine's words."""
         if self.name == "postgresql":
             statement = _BIND.sub(r"%(\1)s", statement)
-        for mark in ("now", "clock", "later", "lock"):
+        for mark in ("now", "clock", "later", "lock", "tell"):
             statement = statement.replace(f"{{{mark}}}", getattr(self, mark))
         return re.sub(r"\{text\((\w+)\)\}", self._as_text, statement)
 
@@ -51,13 +54,16 @@ class Dialect(NamedTuple):
         return f"to_char({match[1]} AT TIME ZONE 'UTC', {_TEXT})"
 
 
-SQLITE = Dialect("sqlite", "roundsman_now(0)", "roundsman_now(0)", "roundsman_now(:seconds)", "")
+SQLITE = Dialect(
+    "sqlite", "roundsman_now(0)", "roundsman_now(0)", "roundsman_now(:seconds)", "", ""
+)
 POSTGRESQL = Dialect(
     "postgresql",
     f"to_char(clock_timestamp() AT TIME ZONE 'UTC', {_TEXT})",
     "clock_timestamp()",
     "clock_timestamp() + make_interval(secs => %(seconds)s)",
     " FOR UPDATE",
+    f" RETURNING pg_notify('{CHANNEL}', org_id)",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from roundsman.errors import Mistake, Unready
 from roundsman.log import get_logger
 from roundsman.store import schema
 from roundsman.store.chain import Anchor, append_anchor, key_id, read_key
-from roundsman.store.dialect import POSTGRESQL, SQLITE, make_engine, place_of, translate
+from roundsman.store.dialect import (
+    CHANNEL,
+    POSTGRESQL,
+    SQLITE,
+    make_engine,
+    place_of,
+    translate,
+)
 from roundsman.store.records import Head, SchemaStatus
 
 _log = get_logger(__name__, component="store")
@@ -53,6 +60,24 @@ class Ledger:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._translated(), self.engine.connect() as connection:
             yield connection.execution_options(**options)
+
+    @contextmanager
+    def listening(self) -> Generator[Callable[[float], None]]:
+        """Yield what waits for somebody's commit of an event, and at most so many seconds.
+
+        Only PostgreSQL can tell; a session of its own listens. Raises as `transaction` does.
+        """
+        with self._translated():
+            connection = self.engine.raw_connection()
+            session: Any = connection.driver_connection
+            try:
+                session.rollback()
+                session.autocommit = True
+                session.execute(f"LISTEN {CHANNEL}")
+                yield lambda seconds: _hear(session, seconds)
+            finally:
+                # Closed, not given back: the pool's next user would go on listening.
+                connection.invalidate()
 
     def execute(
         self, connection: Connection, statement: str, values: dict[str, Any]
@@ -96,6 +121,11 @@ class Ledger:
             busy = Unready(f"ledger '{self.place}' has no free connection", "try again")
             busy.of_ledger = True
             raise busy from error
+
+
+def _hear(session: Any, seconds: float) -> None:
+    for _ in session.notifies(timeout=seconds, stop_after=1):
+        pass
 
 
 def open_ledger(

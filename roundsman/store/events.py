@@ -42,7 +42,12 @@ _INSERT = (
     "INSERT INTO events (org_id, seq, run_id, attempt, kind, at, payload, payload_sha256, hash)"
     " VALUES (:org, :seq, :run_id, :attempt, :kind, :at, :payload, :sha, :hash)"
 )
-_MOVE = "UPDATE chain_heads SET seq = :seq, hash = :hash WHERE org_id = :org"
+_MOVE = "UPDATE chain_heads SET seq = :seq, hash = :hash WHERE org_id = :org{tell}"
+_HEADS = "SELECT org_id, seq FROM chain_heads"
+_END = (
+    "SELECT max(seq) FROM events WHERE org_id = :org AND run_id = :run_id"
+    f" AND kind IN ({', '.join(repr(kind) for kind in sorted(ENDS))})"
+)
 _READ = (
     "SELECT seq, run_id, attempt, kind, at, payload FROM events"
     " WHERE org_id = :org AND seq > :after{of_run} ORDER BY seq LIMIT :limit"
@@ -111,6 +116,18 @@ def chain_event(
     ledger.execute(connection, _INSERT, row)
     ledger.execute(connection, _MOVE, {"org": org, "seq": seq, "hash": digest})
     return Head(seq, digest, at)
+
+
+def read_heads(ledger: Ledger) -> dict[str, int]:
+    """Return the number of the newest event of every org that has one."""
+    with ledger.reading() as connection:
+        return {str(org): int(seq) for org, seq in ledger.execute(connection, _HEADS, {})}
+
+
+def read_end(ledger: Ledger, org: str, run_id: str) -> int | None:
+    """Return the number of the event that ended a run, None while it goes on."""
+    with ledger.reading() as connection:
+        return ledger.execute(connection, _END, {"org": org, "run_id": run_id}).scalar()
 
 
 def read_events(

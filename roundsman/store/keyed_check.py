@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 from roundsman.store.action_table import ACTIONS, SWITCHES
 from roundsman.store.engine import Ledger
 from roundsman.store.finding_table import FINDINGS
+from roundsman.store.key_table import KEYS
 from roundsman.store.keyed import Keyed, Row, rebuilt
 
-KEYED: tuple[Keyed, ...] = (ACTIONS, SWITCHES, FINDINGS)
+KEYED: tuple[Keyed, ...] = (ACTIONS, SWITCHES, FINDINGS, KEYS)
 KEYED_KINDS: dict[str, Keyed] = {kind: of for of in KEYED for kind in of.kinds}
 # Such an event tells the whole row that is left after an erasure.
 ERASED_KINDS = tuple(kind for kind in KEYED_KINDS if kind.endswith("_erased"))

@@ -36,7 +36,7 @@ _STRAY = (
     "SELECT DISTINCT run_id FROM {table} AS p WHERE org_id = :org AND NOT EXISTS (SELECT 1"
     " FROM events AS e WHERE e.org_id = p.org_id AND e.run_id = p.run_id) LIMIT 5"
 )
-_METRICS = "SELECT name, labels, value FROM metrics WHERE org_id = :org AND name LIKE :like"
+_METRICS = "SELECT name, labels, value FROM metrics WHERE org_id = :org"
 
 # The scanner behind json.loads: canonical texts need no search for blanks.
 _DECODER: Any = json.JSONDecoder()
@@ -59,12 +59,13 @@ class RebuildReport(NamedTuple):
 class Run:
     """What the events of one run have made of it so far."""
 
-    __slots__ = ("artifacts", "erased", "row", "steps", "unreadable")
+    __slots__ = ("artifacts", "counted", "erased", "row", "steps", "unreadable")
 
     def __init__(self) -> None:
         self.row: Row | None = None
         self.steps: dict[tuple[int, int], list[Any]] = {}
         self.artifacts: dict[str, list[Any]] = {}
+        self.counted: list[Any] = []
         self.erased = 0
         self.unreadable = False
 
@@ -118,6 +119,7 @@ class _Check:
         self.closed: set[str] = set()
         self.unrecorded: dict[str, int] = {}
         self.counted: dict[tuple[str, str], float] = {}
+        self.marked: dict[tuple[str, str], float] = {}
         self.keyed = KeyedRows()
         self.problems: list[str] = []
         self.more = 0
@@ -195,11 +197,10 @@ class _Check:
         row = run.row
         if row["status"] not in metrics.STATUS_LABELS:
             return
-        for sample in metrics.run_samples(
-            row["agent_type"], row["status"], row["duration_seconds"]
-        ):
-            key = (sample.name, sample.labels)
-            self.counted[key] = self.counted.get(key, 0.0) + sample.value
+        samples = metrics.run_samples(row["agent_type"], row["status"], row["duration_seconds"])
+        for name, labels, value in (*samples, *metrics.counted_samples(run.counted)):
+            self.counted[name, labels] = self.counted.get((name, labels), 0.0) + value
+        self.marked.update({(name, labels): value for name, labels, value in metrics.marks(row)})
 
     def finish(self) -> None:
         """Compare what is still open, the counters, and look for rows without any event."""
@@ -283,13 +284,12 @@ class _Check:
                 self.say(f"{where}: {_differs(name, have, want)}")
 
     def _compare_metrics(self) -> None:
-        found: dict[tuple[str, str], float] = {}
-        for name, labels, value in self.ledger.execute(
-            self.connection, _METRICS, {"org": self.org, "like": "agent_run%"}
-        ):
-            found[name, labels] = value
-        for key in sorted(found.keys() | self.counted.keys()):
-            have, want = found.get(key), self.counted.get(key)
+        rows = self.ledger.execute(self.connection, _METRICS, {"org": self.org})
+        found = {(name, labels): value for name, labels, value in rows}
+        # Ledgers that are older than marks lack them until the round runs again.
+        told = self.counted | {key: self.marked[key] for key in found.keys() & self.marked.keys()}
+        for key in sorted(found.keys() | told.keys()):
+            have, want = found.get(key), told.get(key)
             if have is None or want is None or not math.isclose(have, want, rel_tol=1e-9):
                 self.say(f"metrics, {key[0]} {key[1]}: {_differs('value', have, want)}")
 
@@ -329,6 +329,7 @@ def _apply_rare(run: Run, happening: Happening) -> None:
             _leave(run, "crashed", at)
         elif kind in ENDS and run.row is not None:
             _leave(run, left_behind(run.row["status"]), at)
+            run.counted = payload.get("counted", [])
 
 
 def _leave(run: Run, status: str, at: str) -> None:

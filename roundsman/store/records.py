@@ -118,7 +118,7 @@ class Note(Record):
 
 
 class Closing(Record):
-    """How a run ended; `ops` is None where the lease's own count is to be taken."""
+    """How a run ended; `ops` None: the lease's own count; `counted`: name, labels, value each."""
 
     status: ClosedStatus
     verdict: Verdict | None = None
@@ -127,6 +127,7 @@ class Closing(Record):
     ops: int | None = None
     budget_status: Json | None = None
     duration_seconds: float | None = None
+    counted: list[Json] = []
 
 
 class Spent(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roundsman.errors import Cancelled, Mistake
-from roundsman.store import actions, audit
+from roundsman.store import actions, audit, metrics
 from roundsman.store.chain import canonical
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
@@ -216,7 +216,7 @@ def close(
     lease = _lock_lease(connection, ledger, org, row["run_id"])
     _set(connection, ledger, org, (_CLOSE, row["run_id"]))
     now = ledger.now(connection)
-    payload = closing.model_dump(mode="json", exclude={"ops"}) | {
+    payload = closing.model_dump(mode="json", exclude={"ops", "counted"}) | {
         "agent_type": row["agent_type"],
         "artifacts": _bounded(closing.artifacts),
         "error": _shortened(closing.error),
@@ -224,6 +224,8 @@ def close(
     }
     if closing.duration_seconds is None and row["started_at"] is not None:
         payload["duration_seconds"] = _seconds(row["started_at"], now)
+    if counted := metrics.bounded(connection, ledger, org, closing.counted):
+        payload["counted"] = counted
     kind = "run_finished" if closing.status == "success" else "run_failed"
     event = Event(row["run_id"], row["attempt"], kind, payload, now)
     return audit.enter(connection, ledger, org, event)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from roundsman.store.engine import Ledger
 
 # Kept by hand so that an up-to-date store is recognised without loading Alembic; a test compares.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 VERSION_TABLE = "schema_version"
 MIGRATIONS = Path(__file__).parent / "migrations"

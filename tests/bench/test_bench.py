@@ -18,6 +18,7 @@ SMALL = {
     "actions": ["--runs", "200", "--permits", "10"],
     "audit": ["--events", "2000"],
     "log": ["--lines", "20"],
+    "metrics": ["--runs", "2000"],
     "parity": ["--rows", "5000"],
 }
 # What does not depend on how quick the machine is.

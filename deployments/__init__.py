@@ -1,0 +1,1 @@
+"""How the house gets onto servers, and how it is watched there."""

@@ -1,0 +1,1 @@
+"""How Prometheus, Alertmanager and Grafana watch the agents."""

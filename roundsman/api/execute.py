@@ -1,0 +1,98 @@
+"""`POST /agents/execute`: an agent runs, and the answer is what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Response
+
+from roundsman import catalog
+from roundsman.api.access import Anybody, Caller, House, TheHouse
+from roundsman.api.orders import Execution, order_of, run_of
+from roundsman.api.problems import documented, example
+from roundsman.api.words import OPEN, run_document
+from roundsman.store import runs
+from roundsman.store.records import KEY_CHARACTERS_MAX, AuditRow
+
+LOOK_SECONDS_FIRST = 0.05
+LOOK_SECONDS_MAX = 0.5
+
+_ID = "5f0c6a0e-58f4-4c3b-9d0c-6f0f9a0f6f11"
+_DONE = {
+    "run_id": _ID,
+    "status": "success",
+    "started_at": "2025-10-17T10:30:00Z",
+    "completed_at": "2025-10-17T10:30:03.456000Z",
+    "duration_seconds": 3.456,
+    "artifacts": {"summary": {"status": "healthy"}},
+    "agent_type": "warehouse_health",
+    "round": None,
+    "verdict": "healthy",
+    "dry_run": True,
+    "ops_count": 6,
+    "duration_ms": 3456,
+    "budget_status": {
+        "exceeded": False,
+        "time_limit": 60000,
+        "time_used": 3456,
+        "ops_limit": 100,
+        "ops_used": 6,
+    },
+}
+_LATER = {"run_id": _ID, "status": "running", "started_at": "2025-10-17T10:30:00Z"}
+
+router = APIRouter(tags=["runs"])
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_CHARACTERS_MAX,
+        description="Given twice, it starts one run and answers with that",
+    ),
+]
+
+
+@router.post(
+    "/agents/execute",
+    responses=example(_DONE)
+    | example(_LATER, 202, "It goes on; Location says where to look")
+    | documented(401, 403, 404, 409, 413, 415, 422, 429, 503),
+)
+async def execute_agent(
+    response: Response, caller: Anybody, house: TheHouse, body: Execution, key: Key = None
+) -> dict[str, Any]:
+    """Start a run in a process of its own and wait for its end.
+
+    A dry run needs no key at this machine as long as there is none; a live one always does. What
+    the agent's own checks refuse is a row of the ledger, and the answer names it by `run_id`.
+    """
+    run_id = await to_thread.run_sync(_start, (body, key), caller, house, limiter=house.starts)
+    row = await _end_of(run_id, caller, house, body.wait_seconds)
+    if row.status in OPEN:
+        response.status_code = 202
+    response.headers["Location"] = f"/agents/runs/{run_id}"
+    return run_document(row, caller.is_admin)
+
+
+def _start(asked: tuple[Execution, str | None], caller: Caller, house: House) -> str:
+    body, key = asked
+    order = order_of(body, caller, house.ledger)
+    # The child says no more that is waited for: how it ends stands in the ledger.
+    return run_of(catalog.start(order._replace(key=key), caller.settings))
+
+
+async def _end_of(run_id: str, caller: Caller, house: House, seconds: float) -> AuditRow:
+    """The run's row when it has ended, or after so many seconds."""
+    until, pause = time.monotonic() + seconds, LOOK_SECONDS_FIRST
+    while True:
+        row = await to_thread.run_sync(runs.get_run, house.ledger, caller.org, run_id)
+        left = until - time.monotonic()
+        if row.status not in OPEN or left <= 0:
+            return row
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, LOOK_SECONDS_MAX)
