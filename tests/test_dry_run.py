@@ -48,6 +48,7 @@ Start = Callable[..., Scripted]
 
 # `make test` plays the quick form; ROUNDSMAN_TEST_PLANS=1000 plays as many as are claimed.
 PLANS = int(os.environ.get("ROUNDSMAN_TEST_PLANS", "200"))
+SECONDS_MAX = 300 + PLANS
 CALLS_MAX = 6
 SEED = 20
 
@@ -199,6 +200,7 @@ def test_every_kind_of_system_is_there_with_each_of_its_methods(
         must_be_complete(place)
 
 
+@pytest.mark.timeout(SECONDS_MAX)
 @pytest.mark.covers("A-016", "A-110")
 def test_plans_write_nothing_in_a_dry_run_and_each_effect_once_live(
     ledger: Ledger, embedded: list[Place]
