@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,4 +64,5 @@ def run_in(ledger: Ledger, *, dry_run: bool = False, ops: int | None = None) -> 
 def _ledger() -> Ledger:
     """One for all tests of this process."""
     folder = Path(tempfile.mkdtemp(prefix="roundsman-permits-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return open_ledger(f"sqlite:///{folder}/ledger.db", folder / "chain.key", folder / "anchors")
