@@ -35,13 +35,13 @@ def permit_for(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Permit:
     number = next(_occasions)
     # What a test left unknown holds its target; the next write of the tests is another's.
     wish = Wish(target=f"tests/{number}", occasion={"n": number}, context={"sandbox": True})
-    with run_in(_ledger()):
+    with run_in(ledger_of_tests()):
         return ask_for(method, wish, *args, **kwargs)
 
 
 def row_of(permit: Permit) -> ActionRow:
     """Such a permit as the ledger has it now."""
-    return approvals.get_action(_ledger(), ORG, permit.key)
+    return approvals.get_action(ledger_of_tests(), ORG, permit.key)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def run_in(ledger: Ledger, *, dry_run: bool = False, ops: int | None = None) -> 
 
 
 @cache
-def _ledger() -> Ledger:
+def ledger_of_tests() -> Ledger:
     """One for all tests of this process."""
     folder = Path(tempfile.mkdtemp(prefix="roundsman-permits-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -61,7 +61,7 @@ def test_a_server_killed_in_the_middle_is_a_named_gap_in_a_partial_report(run_ho
     gaps = left.artifacts["gaps"]
     assert {gap["error_type"] for gap in gaps} == {"Unready"}
     assert all(platform.prefix in gap["said"] or wire.url in gap["said"] for gap in gaps)
-    assert left.steps[-1].name == "summarize"
+    assert [step.name for step in left.steps if step.status == "success"][-1] == "summarize"
     assert left.file("markdown").is_file()
 
 

@@ -256,17 +256,16 @@ def test_rows_of_the_future_do_not_make_old_data_fresh(twins: Platform) -> None:
 def test_dbt_is_the_third_check_and_its_stale_source_is_named(twins: Platform) -> None:
     from roundsman.demo.company import Company, found_company
     from roundsman.demo.show import build_models, write_home
+    from tasks.sandbox import Sandbox
     from tasks.seed import seed_search, seed_warehouse
+    from tests.permits import ledger_of_tests, run_in
 
     write_home(get_settings())
     sample = found_company(Company(now=twins.now, days=4))
-    seed_search.body(twins.search, "emails", sample)  # pyright: ignore[reportArgumentType]
-    seed_warehouse.body(
-        twins.warehouse,  # pyright: ignore[reportArgumentType]
-        "analytics.emails",
-        "crm.customers",
-        sample,
-    )
+    with run_in(ledger_of_tests()):
+        seed_search.body(Sandbox("local", twins.search), "emails", sample)
+        warehouse = Sandbox("local", twins.warehouse)
+        seed_warehouse.body(warehouse, "analytics.emails", "crm.customers", sample)
     build_models(get_settings())
     names = {"index": "emails-*", "table": "analytics.emails", "transform": "local"}
     left = twins.look(days=4, **names)
@@ -277,7 +276,8 @@ def test_dbt_is_the_third_check_and_its_stale_source_is_named(twins: Platform) -
     assert left.issues["dbt"]["severity"] == "medium"
     assert (left.summary["total_checks"], left.summary["checks_passed"]) == (3, 1)
     assert sorted(left.keys("missing")) == sample.missing
-    assert [step.name for step in left.steps][-3:] == ["dbt_pulse", "auto_remediate", "summarize"]
+    last = [step.name for step in left.steps][-4:]
+    assert last == ["dbt_pulse", "auto_remediate", "summarize", "notify"]
     assert {step.name for step in left.steps} == set(PLAN)
 
 
