@@ -21,7 +21,7 @@ from tests.servers.prefect_server import PrefectServer, run_server
 
 STEPS = 20
 STEP_SECONDS = 0.05
-PAIRS = 9
+PAIRS = 21
 EMPTY_PAIRS = 21
 STARTS = 9
 GOAL_RATIO = 1.05
