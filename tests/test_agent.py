@@ -42,7 +42,7 @@ def run(made: Any, params: Any = None) -> Outcome:
     return asyncio.run(made.fn(params))
 
 
-@pytest.mark.covers("A-001", "A-003", "A-011")
+@pytest.mark.covers("A-001", "A-003", "A-011", "A-100", "A-103")
 def test_a_run_is_told_from_its_plan_to_its_artifacts() -> None:
     outcome = run(tiny.looking, tiny.Params(operations=2))
     row = last()

@@ -121,7 +121,7 @@ def test_without_a_dbt_project_there_are_two_checks() -> None:
     assert (found.status, found.checks_passed, found.total_checks) == ("healthy", 2, 2)
 
 
-@pytest.mark.covers("A-044", "A-045")
+@pytest.mark.covers("A-044", "A-045", "A-104")
 def test_parity_and_freshness_are_high_and_dbt_is_medium() -> None:
     found = summarize(parity=parity("degraded"), freshness=freshness("stale"), dbt=dbt("degraded"))
     assert told(found) == [("parity", "high"), ("freshness", "high"), ("dbt", "medium")]
