@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
         description="The API's address as others see it, for links in messages",
     )
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="What `roundsman erase --expired` keeps; unset: everything, for ever",
+    )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         default="info", description="The least severe line that is logged"
     )

@@ -11,6 +11,7 @@ from roundsman.cli.complaint import FAILED, Doors, Json, Quick, print_json, unkn
 from roundsman.cli.present import count
 
 if TYPE_CHECKING:
+    from roundsman.cli.ledger import Memory
     from roundsman.store.artifacts import ArtifactStore
 
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="Whose files are meant.")]
@@ -121,23 +122,61 @@ def verify_audit(
 
 
 def erase(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A closed run's id.")],
     reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="[RUN_ID]", help="A closed run's id.")
+    ] = None,
+    expired: Annotated[
+        bool,
+        typer.Option("--expired", help="All that ended before ROUNDSMAN_RETENTION_DAYS ago."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --expired: erase, and not only count.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase for good what a run carried; that it took place, and the chain, stay."""
+    """Erase for good what runs carried; that they took place, and the chain, stay."""
     from roundsman.cli.ledger import open_memory
+    from roundsman.errors import Mistake
+
+    if (run_id is None) != expired:
+        raise Mistake("erase takes a run's id or --expired", "name one of them")
+    memory = open_memory()
+    chosen = [memory.run(run_id).run_id] if run_id else _expired(memory)
+    if expired and not yes:
+        _tell_erasure(chosen, None, as_json)
+        return
+    _tell_erasure(chosen, _erase_all(memory, chosen, reason), as_json)
+
+
+def _expired(memory: Memory) -> list[str]:
+    from roundsman.errors import Mistake
+    from roundsman.store.erasure import expired_runs
+
+    days = memory.settings.retention_days
+    if days is None:
+        raise Mistake("everything is kept for ever", "set ROUNDSMAN_RETENTION_DAYS")
+    return expired_runs(memory.ledger, memory.org, days)
+
+
+def _erase_all(memory: Memory, run_ids: list[str], reason: str) -> int:
     from roundsman.cli.start import who
     from roundsman.store.erasure import erase_run
 
-    memory = open_memory()
-    row = memory.run(run_id)
-    erased = erase_run(memory.ledger, memory.org, row.run_id, who(memory.settings), reason)
+    asked_by = who(memory.settings)
+    return sum(erase_run(memory.ledger, memory.org, run_id, asked_by, reason) for run_id in run_ids)
+
+
+def _tell_erasure(run_ids: list[str], payloads: int | None, as_json: bool) -> None:
+    """`payloads` is None where runs were only counted."""
     if as_json:
-        print_json({"run_id": row.run_id, "payloads_erased": erased})
-        return
-    said = f"erased {count(erased, 'payload')} of run {row.run_id}"
-    typer.echo(f"{said}; its artifact files are yours to delete")
+        print_json({"run_ids": run_ids, "payloads_erased": payloads or 0})
+    elif payloads is None:
+        typer.echo(f"{count(len(run_ids), 'run')} would be erased; add --yes to do it")
+    else:
+        runs = f"run {run_ids[0]}" if len(run_ids) == 1 else count(len(run_ids), "run")
+        said = f"erased {count(payloads, 'payload')} of {runs}"
+        typer.echo(f"{said}; the artifact files are yours to delete")
 
 
 def migrate(

@@ -35,6 +35,17 @@ _ROW = (
 )
 _STEPS = "UPDATE steps SET error = NULL WHERE org_id = :org AND run_id = :run_id"
 
+_CLOSED_STATES = ", ".join(repr(status) for status in sorted(CLOSED))
+# A run without any payload was erased already, or had nothing to lose.
+_EXPIRED = (
+    "SELECT run_id FROM agent_audit_log AS run WHERE org_id = :org"
+    f" AND status IN ({_CLOSED_STATES}) AND completed_at < {{later}}"
+    " AND EXISTS (SELECT 1 FROM events WHERE events.org_id = run.org_id"
+    " AND events.run_id = run.run_id AND events.payload IS NOT NULL"
+    f" AND events.kind NOT IN ('run_erased', {_QUOTED}))"
+    " ORDER BY completed_at"
+)
+
 ERASED = "the run that wanted it was erased"
 
 
@@ -60,6 +71,14 @@ def erase_run(ledger: Ledger, org: str, run_id: str, who: str, reason: str) -> i
         head = chain_event(connection, ledger, org, event, canonical(redact(event.payload)))
     ledger.anchor(org, head)
     return count
+
+
+def expired_runs(ledger: Ledger, org: str, days: int) -> list[str]:
+    """The closed runs that ended more than so many days ago and still carry something, oldest
+    first."""
+    with ledger.reading() as connection:
+        values = {"org": org, "seconds": -days * 86_400}
+        return [str(row[0]) for row in ledger.execute(connection, _EXPIRED, values)]
 
 
 def _keyed_rows(

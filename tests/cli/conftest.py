@@ -77,6 +77,17 @@ class Past:
         runs.close_run(*where, Closing(status=status, duration_seconds=1.5, **closing))
         return run_id
 
+    def age(self, run_id: str, days: int) -> None:
+        """Move the end of a run so many days into the past."""
+        from datetime import UTC, datetime, timedelta
+
+        from roundsman.store.tables import instant_text
+
+        at = instant_text(datetime.now(UTC) - timedelta(days=days))
+        with self.ledger.transaction() as connection:
+            statement = "UPDATE agent_audit_log SET completed_at = :at WHERE run_id = :run_id"
+            self.ledger.execute(connection, statement, {"at": at, "run_id": run_id})
+
     def refused(self, message: str) -> str:
         """One run that was refused."""
         from roundsman.store import runs

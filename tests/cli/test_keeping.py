@@ -88,9 +88,32 @@ def test_the_schema_is_seen_before_and_after(roundsman):
 def test_what_a_run_carried_is_erased_and_the_ledger_stays_whole(roundsman, past):
     run_id = past.run(artifacts={"parity": "confidential"})
     said = roundsman("erase", run_id[:8], "--reason", "asked for", "--json")
-    assert (said.code, said.document["run_id"]) == (0, run_id)
+    assert (said.code, said.document["run_ids"]) == (0, [run_id])
     assert "confidential" not in roundsman("show", run_id, "--json").out
     assert roundsman("verify-audit").code == 0
+
+
+@pytest.mark.covers("A-037")
+def test_everything_is_kept_until_somebody_says_for_how_long(roundsman, past, monkeypatch):
+    old, young = past.run(artifacts={"parity": "old"}), past.run(artifacts={"parity": "young"})
+    past.age(old, days=91)
+    unset = roundsman("erase", "--expired", "--reason", "retention")
+    assert (unset.code, "ROUNDSMAN_RETENTION_DAYS" in unset.err) == (2, True)
+
+    monkeypatch.setenv("ROUNDSMAN_RETENTION_DAYS", "90")
+    get_settings.cache_clear()
+    words = ("erase", "--expired", "--reason", "retention")
+    assert "1 run would be erased" in roundsman(*words).out
+    assert roundsman("show", old, "--json").document["artifacts"] == {"parity": "old"}
+    assert roundsman(*words, "--yes", "--json").document["run_ids"] == [old]
+    assert roundsman("show", young, "--json").document["artifacts"] == {"parity": "young"}
+    assert roundsman(*words, "--yes", "--json").document["run_ids"] == []
+
+
+@pytest.mark.parametrize("words", [(), ("0123", "--expired")])
+def test_erasing_takes_a_run_or_the_expired_ones(roundsman, past, words):
+    said = roundsman("erase", *words, "--reason", "x")
+    assert (said.code, "--expired" in said.err) == (2, True)
 
 
 def test_an_open_run_is_not_erased(roundsman, past):
