@@ -35,6 +35,13 @@ class ActingBlock(Block, ABC):
         """What would undo the effect, taken right before it; None where nothing could."""
         return None
 
+    def preview_undo(self, action: str, kept: Json) -> str:
+        """What undoing an effect would do, and what would be lost by it, in words.
+
+        Changes nothing. Refused where `undo_<verb>` would be; `kept` is what that is given.
+        """
+        return f"'{action}' would be undone"
+
 
 @contextmanager
 def not_begun() -> Generator[None]:

@@ -255,6 +255,7 @@ def _rebuild(params: Params) -> Rebuild:
         selectors=params.dbt_selectors,
         full_refresh=params.full_refresh,
         limits=params.limits,
+        table=params.table,
     )
 
 

@@ -31,11 +31,14 @@ from roundsman.rules.remediation import (
     Remediation,
     judge_radius,
     judge_remediation,
+    judge_undone,
+    leave_to_source,
     tell_permit,
 )
 from roundsman.store import actions
 from roundsman.store.approvals import Wanted, list_actions
 from roundsman.store.records import ActionRow, Judged
+from roundsman.store.undone import Undoing, undone
 from tasks.approved import let_go
 from tasks.notify import Sent
 
@@ -51,11 +54,21 @@ class Rebuild(NamedTuple):
     selectors: Sequence[str]
     full_refresh: bool
     limits: Limits
+    # What the needs are about; where it is a source of the project no build fills it.
+    table: str = ""
 
     @property
     def target(self) -> str:
         """What is built one at a time."""
         return f"transform/{self.name}"
+
+
+class Asking(NamedTuple):
+    """What a build is asked for by: what was seen, what was tried before, and the occasion."""
+
+    seen: Seen
+    past: Sequence[Past]
+    occasion: Occasion
 
 
 async def remediate(seen: Seen, rebuild: Rebuild) -> Remediation:
@@ -67,7 +80,7 @@ async def remediate(seen: Seen, rebuild: Rebuild) -> Remediation:
         run.skip("auto_remediate", judged.said)
     else:
         step_ = build.named("auto_remediate")
-        answer = await step_.or_gap(rebuild, judged, judged.occasion)
+        answer = await step_.or_gap(rebuild, judged, Asking(seen, past, judged.occasion))
         judged = _untried(judged, answer) if isinstance(answer, Gap) else answer
     if run.action_id and run.action_id != judged.action_id:
         await asyncio.to_thread(let_go, run, "build", rebuild.target, judged.said)
@@ -96,20 +109,25 @@ def pending(remediation: Remediation, sent: Iterable[Sent]) -> list[dict[str, st
 
 
 @step
-def build(rebuild: Rebuild, judged: Remediation, occasion: Occasion) -> Remediation:
+def build(rebuild: Rebuild, judged: Remediation, asking: Asking) -> Remediation:
     """Ask for a build by its occasion, and do it where that is allowed now."""
     transform = rebuild.transform
     assert transform is not None
     radius = transform.blast_radius(rebuild.selectors)
+    if rebuild.table and transform.is_source(rebuild.table):
+        judged = leave_to_source(judged, asking.seen, rebuild.table)
+        if judged.occasion is None:
+            return judged
     judged = judged.model_copy(update={"blast_radius": radius})
     far = judge_radius(radius, rebuild.limits)
+    is_far = radius.size > rebuild.limits.blast_radius_max
     wish = Wish(
         target=rebuild.target,
-        occasion=occasion.model_dump(),
+        occasion=asking.occasion.model_dump(),
         precondition=transform.current_facts(("last_build_at",)),
         context={"blast_radius": radius.size, "environment": transform.environment_name},
         limits=rebuild.limits.for_permit(),
-        ask_because=far if radius.size > rebuild.limits.blast_radius_max else None,
+        ask_because=judge_undone(asking.seen, asking.past) or (far if is_far else None),
     )
     arguments = (list(rebuild.selectors), rebuild.full_refresh)
     permit = ask_for(transform.build, wish, *arguments)
@@ -155,15 +173,19 @@ def _mode(run: Run) -> Mode:
 def _past(run: Run, target: str) -> list[Past]:
     wanted = Wanted(target=target, limit=PAST_MAX)
     rows = list_actions(run.ledger, run.org, wanted)
-    found = [_one_past(row) for row in rows if row.action == "build" and row.claimed_at]
+    builds = [row for row in rows if row.action == "build" and row.claimed_at]
+    taken_back = undone(run.ledger, run.org, builds)
+    found = [_one_past(row, taken_back.get(row.action_id)) for row in builds]
     return sorted(found, key=lambda past: past.at, reverse=True)
 
 
-def _one_past(row: ActionRow) -> Past:
+def _one_past(row: ActionRow, taken_back: Undoing | None) -> Past:
     return Past(
         action_id=row.action_id,
         state=row.state,
         at=row.settled_at or row.claimed_at or row.proposed_at,
         helped=(row.result or {}).get("helped"),
         occasion=Occasion.model_validate(row.occasion) if row.occasion else None,
+        took_place=actions.took_place(row),
+        undone_by=taken_back.said if taken_back else None,
     )

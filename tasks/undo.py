@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,10 +12,11 @@ from blocks.systems import Role, load_system
 from roundsman.agent import current, step
 from roundsman.errors import Denied, Misread, Mistake, Refused, Unready
 from roundsman.permits import Wish, ask_for
+from roundsman.rules.undoing import UndoState
 from roundsman.store.actions import BY_RUN
-from roundsman.store.approvals import Wanted, list_actions
-from roundsman.store.records import ActionRow
+from roundsman.store.records import ActionRow, Json
 from roundsman.store.tables import instant_text
+from roundsman.store.undone import done_by, undone
 
 
 class Undone(BaseModel):
@@ -26,7 +27,7 @@ class Undone(BaseModel):
     action_id: str
     action: str
     target: str
-    state: Literal["undone", "impossible", "considered", "waiting", "denied", "failed", "unknown"]
+    state: UndoState
     said: str
 
 
@@ -34,40 +35,45 @@ class Undone(BaseModel):
 def find_done(run_id: str, action_id: str | None) -> list[ActionRow]:
     """What a run did outside, the last first; a Mistake where there is nothing of the kind."""
     run = current()
-    wanted = Wanted(run_id=run_id, limit=1_000)
-    found = list_actions(run.ledger, run.org, wanted)
-    done = [row for row in found if row.state == "done" and row.acting_run == run_id]
-    if action_id is not None:
-        done = [row for row in done if row.action_id.startswith(action_id.lower())]
-    if not done:
-        what = f"action '{action_id}' of run" if action_id else "run"
-        raise Mistake(
-            f"{what} '{run_id}' did nothing outside that is known to be done",
-            f"see 'roundsman actions list --run {run_id[:8]}'",
-        )
-    return sorted(done, key=lambda row: row.claimed_at or row.proposed_at, reverse=True)
+    return done_by(run.ledger, run.org, run_id, action_id)
 
 
 @step
 def undo_action(row: ActionRow) -> Undone:
     """Take one effect back by a permit of its own, or say plainly why that cannot be."""
+    run = current()
+    before = undone(run.ledger, run.org, [row]).get(row.action_id)
+    if before is not None:
+        return _told(row, "undone", f"it was undone by {before.said} already")
+    if row.state == "unknown":
+        settle = f"roundsman actions settle {row.action_id[:12]} done, or not-done"
+        return _told(row, "unknown", f"nobody knows yet whether it took place; say so: {settle}")
     block = _block_of(row)
     method = getattr(block, f"undo_{row.action}", None)
     if method is None or row.undo is None:
         why = block.NO_UNDO.get(row.action, "nothing was kept that would undo it")
-        return _told(row, "impossible", f"'{row.action}' on '{row.target}' cannot be undone: {why}")
+        said = f"'{row.action}' on '{row.target}' cannot be undone: {why}"
+        return _told(row, "impossible" if method is None else "not_kept", said)
+    return _take_back(block, method, row, row.undo)
+
+
+def _take_back(block: ActingBlock, method: Any, row: ActionRow, undo: Json) -> Undone:
+    kept = undo | {"done_at": instant_text(_done_at(row))}
+    try:
+        would = block.preview_undo(row.action, kept)
+    except (Refused, Mistake, Unready) as error:
+        return _told(row, "failed", str(error))
     wish = Wish(
         target=row.target,
         occasion={"undo_of": row.action_id},
         context={"person": current().is_persons},
         undoes=row.action_id,
     )
-    kept = row.undo | {"done_at": instant_text(_done_at(row))}
     permit = ask_for(method, wish, kept)
     if permit.row is None:
-        return _told(row, "considered", permit.said)
+        return _told(row, "considered", f"{would}; {permit.said}{_half(row)}")
     if not permit.may_act:
-        return _standing(row, permit.state, permit.said)
+        return _standing(row, permit.state, f"{permit.said}; {would}{_half(row)}")
     try:
         said = method(kept, permit=permit)
     except Denied as error:
@@ -76,7 +82,13 @@ def undo_action(row: ActionRow) -> Undone:
         return _told(row, "failed", str(error))
     except (Unready, Misread) as error:
         return _standing(row, permit.state, str(error))
-    return _told(row, "undone", str(said))
+    return _told(row, "undone", f"{said}{_half(row)}")
+
+
+def _half(row: ActionRow) -> str:
+    if row.state != "failed":
+        return ""
+    return f"; it had failed, and may have been done in part: {row.said or 'without a word'}"
 
 
 def _done_at(row: ActionRow) -> datetime:

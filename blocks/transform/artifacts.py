@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roundsman.errors import Misread
 from roundsman.rules.build import BUILT_KINDS, BuildResult, judge_build
@@ -170,11 +170,28 @@ class _Node(_Part):
     config: _NodeConfig = _NodeConfig()
 
 
+class _Loaded(_Part):
+    database: str | None = None
+    schema_: str = Field(default="", alias="schema")
+    identifier: str = ""
+
+    def is_named(self, table: str) -> bool:
+        """Whether a name, with or without what stands before it, is this one's."""
+        mine = [(self.database or "").lower(), self.schema_.lower(), self.identifier.lower()]
+        parts = table.lower().split(".")
+        return len(parts) <= len(mine) and mine[-len(parts) :] == parts
+
+
 class Manifest(_Part):
     """`manifest.json`, as far as we need it."""
 
     nodes: dict[str, _Node]
+    sources: dict[str, _Loaded] = {}
     child_map: dict[str, list[str]] = {}
+
+    def is_source(self, table: str) -> bool:
+        """Whether the project declares a table as one that somebody else loads."""
+        return any(source.is_named(table) for source in self.sources.values())
 
     def to_build(self, chosen: Iterable[str]) -> frozenset[str]:
         """Those of the chosen nodes that a build makes anew; ephemeral models leave no trace."""

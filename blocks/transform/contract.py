@@ -65,6 +65,13 @@ class Transform(ActingBlock, ABC):
         """
 
     @abstractmethod
+    def is_source(self, table: str) -> bool:
+        """Whether the project reads this `[project.]dataset.table` and does not build it.
+
+        False where that is not known.
+        """
+
+    @abstractmethod
     def build(
         self, selectors: Sequence[str] = (), full_refresh: bool = False, *, permit: Permit
     ) -> BuildResult:

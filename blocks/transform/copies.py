@@ -51,6 +51,19 @@ def keep(file: Path, folder: Path, key: str) -> Kept | None:
     return Kept(file=file, copy_of_it=aside, bytes=size)
 
 
+def preview(kept: dict[str, Any], unchanged_since: datetime) -> str:
+    """What putting a file back would do and lose, in words. Refused as `put_back` does."""
+    known = Kept.model_validate(kept)
+    if _is_back(known):
+        return f"'{known.file}' is as it was before the build already"
+    taken = _refuse_changed(known, unchanged_since)
+    return (
+        f"the whole file '{known.file}' is put back as it was at {taken:%Y-%m-%d %H:%M:%S} UTC,"
+        " before the build: what the build made, and all that anybody wrote to the file until"
+        f" {unchanged_since:%Y-%m-%d %H:%M:%S} UTC, is lost"
+    )
+
+
 def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
     """Make the file what it was; the caller holds it alone.
 
@@ -61,6 +74,23 @@ def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
     if _is_back(known):
         _forget_log(known.file)
         return known
+    _refuse_changed(known, unchanged_since)
+    beside = known.file.with_suffix(".undo")
+    try:
+        shutil.copyfile(known.copy_of_it, beside)
+        beside.replace(known.file)
+        _forget_log(known.file)
+    except FileNotFoundError as error:
+        raise _gone(known) from error
+    except OSError as error:
+        raise Unready(f"'{known.file}' could not be put back: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return known
+
+
+def _refuse_changed(known: Kept, unchanged_since: datetime) -> datetime:
+    """When the copy was taken; Refused where it is gone, or the file was changed since."""
     try:
         changed = datetime.fromtimestamp(known.file.stat().st_mtime, UTC)
     except FileNotFoundError:
@@ -71,20 +101,14 @@ def put_back(kept: dict[str, Any], unchanged_since: datetime) -> Kept:
             " undoing it would lose that",
             f"compare it with the copy '{known.copy_of_it}'",
         )
-    beside = known.file.with_suffix(".undo")
     try:
-        shutil.copyfile(known.copy_of_it, beside)
-        beside.replace(known.file)
-        _forget_log(known.file)
+        return datetime.fromtimestamp(known.copy_of_it.stat().st_mtime, UTC)
     except FileNotFoundError as error:
-        raise Refused(
-            f"the copy '{known.copy_of_it}' is gone: only the newest {COPIES_MAX} are kept"
-        ) from error
-    except OSError as error:
-        raise Unready(f"'{known.file}' could not be put back: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return known
+        raise _gone(known) from error
+
+
+def _gone(known: Kept) -> Refused:
+    return Refused(f"the copy '{known.copy_of_it}' is gone: only the newest {COPIES_MAX} are kept")
 
 
 def _is_back(kept: Kept) -> bool:

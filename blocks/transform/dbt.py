@@ -168,17 +168,30 @@ class DbtTransform(Transform):
             kept = copies.keep(project.duckdb_file, self._scratch(project) / "before", key)
         return kept.model_dump(mode="json") if kept else None
 
+    def preview_undo(self, action: str, kept: Json) -> str:
+        """See ActingBlock: the whole file is put back, not only what a build made."""
+        copy, done_at = _copy_of(kept)
+        return copies.preview(copy, done_at)
+
     @effect("repeatable")
     def undo_build(self, kept: Json, *, permit: Permit) -> str:
         """Put the DuckDB file back as it was before a build, unless it was changed since."""
-        done_at = datetime.fromisoformat(kept["done_at"])
+        copy, done_at = _copy_of(kept)
         project = self._project()
         with ExitStack() as alone:
             with not_begun():
                 alone.enter_context(self._alone(project))
-            copy = {name: value for name, value in kept.items() if name != "done_at"}
             put = copies.put_back(copy, done_at)
         return f"'{put.file}' is as it was before the build"
+
+    def is_source(self, table: str) -> bool:
+        """See the contract: the manifest that dbt left last says so."""
+        project = self._project()
+        for folder in (self._scratch(project), project.target_folder):
+            manifest = read_artifact(folder / "manifest.json", Manifest)
+            if manifest is not None:
+                return manifest.is_source(table)
+        return False
 
     def _results(self, project: Project) -> RunResults | None:
         return read_artifact(project.target_folder / "run_results.json", RunResults)
@@ -293,6 +306,12 @@ class DbtTransform(Transform):
         folder = get_settings().home / "dbt" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _copy_of(kept: Json) -> tuple[Json, datetime]:
+    """The copy of a file, and until when the file may have been changed by what is undone."""
+    copy = {name: value for name, value in kept.items() if name != "done_at"}
+    return copy, datetime.fromisoformat(kept["done_at"])
 
 
 def _names(ids: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from roundsman.agent import AgentParams, Outcome, agent
+from roundsman.rules.undoing import judge_undo
 from tasks.undo import find_done, undo_action
 
 
@@ -20,6 +21,5 @@ async def undo(params: Params) -> Outcome:
     """Undo each effect of a run by a permit of its own; what cannot be undone is said."""
     done = await find_done(params.run_id, params.action_id)
     told = [await undo_action(row) for row in done]
-    whole = all(one.state == "undone" for one in told)
     artifacts = {"undo": [one.model_dump() for one in told]}
-    return Outcome(verdict="healthy" if whole else "degraded", artifacts=artifacts)
+    return Outcome(verdict=judge_undo([one.state for one in told]), artifacts=artifacts)

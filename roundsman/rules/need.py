@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -47,7 +47,7 @@ def needs(seen: Seen) -> dict[Need, Reason]:
     if seen.parity.status in ("degraded", "failed"):
         found["parity_bad"] = seen.parity.reasons[0]
     stale = [each for each in _stale_sides(seen.freshness) if each.signal == "warehouse_stale"]
-    if stale:
+    if stale and not is_silent(seen.freshness):
         found["freshness_bad"] = stale[0]
     bad = list(bad_run(seen.pulse))
     if bad:
@@ -74,6 +74,18 @@ def rows_apart(parity: ParityVerdict) -> int:
     return sum(max(abs(day.difference or 0), day.differing_keys) for day in days)
 
 
+def is_silent(freshness: FreshnessVerdict) -> bool:
+    """Whether both sides are late alike: the warehouse is behind the search by what is allowed.
+
+    Then nothing has arrived that a build could bring.
+    """
+    at = {side.side: side.at for side in freshness.sides if side.status == "stale"}
+    search, warehouse = at.get("search"), at.get("warehouse")
+    if search is None or warehouse is None:
+        return False
+    return search - warehouse <= timedelta(minutes=freshness.slo_minutes)
+
+
 def _stale_sides(freshness: FreshnessVerdict) -> Iterator[Reason]:
     beside = (side for side in freshness.sides if side.status != "ok")
     for side, reason in zip(beside, freshness.reasons, strict=False):
@@ -95,12 +107,22 @@ def bad_run(pulse: PulseVerdict | None) -> Iterator[Reason]:
         yield Reason(signal="dbt_run_old", value=age, threshold=most, quote=quote)
 
 
+def not_from_source(
+    wanted: dict[Need, Reason], table: str
+) -> tuple[dict[Need, Reason], list[Reason]]:
+    """What still asks for a build where the table is a source of the project, and what does not."""
+    left: dict[Need, Reason] = {"dbt_bad": wanted["dbt_bad"]} if "dbt_bad" in wanted else {}
+    why = f"'{table}' is a source of the dbt project, which no build loads"
+    return left, [_not_by_build(wanted[need], why) for need in wanted if need not in left]
+
+
 def not_for_build(seen: Seen) -> Iterator[Reason]:
-    """What is bad and no build heals: a stale search, a stale source, a failed test."""
+    """What is bad and no build heals: a stale search, a silent or stale source, a failed test."""
     for reason in _stale_sides(seen.freshness):
         if reason.signal == "search_stale":
-            quote = f"{reason.quote}: no build fills the search"
-            yield reason.model_copy(update={"signal": "not_by_build", "quote": quote})
+            yield _not_by_build(reason, "no build fills the search")
+        elif is_silent(seen.freshness):
+            yield _not_by_build(reason, "the search has nothing newer, and no build brings rows")
     for source in seen.pulse.stale_sources if seen.pulse else ():
         quote = f"dbt source '{source.name}' is stale: no build loads a source"
         yield Reason(signal="not_by_build", value=source.name, quote=quote)
@@ -108,3 +130,7 @@ def not_for_build(seen: Seen) -> Iterator[Reason]:
         if node.kind not in BUILT_KINDS:
             quote = f"dbt {node.kind} '{node.name}' ended as {node.status}: its rows need mending"
             yield Reason(signal="not_by_build", value=node.name, quote=quote)
+
+
+def _not_by_build(reason: Reason, why: str) -> Reason:
+    return reason.model_copy(update={"signal": "not_by_build", "quote": f"{reason.quote}: {why}"})

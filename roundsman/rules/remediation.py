@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from roundsman.rules.build import BlastRadius, BuildResult
 from roundsman.rules.help import Help
-from roundsman.rules.need import Need, Seen, Standing, needs, not_for_build, standing
+from roundsman.rules.need import (
+    Need,
+    Seen,
+    Standing,
+    needs,
+    not_for_build,
+    not_from_source,
+    standing,
+)
 from roundsman.rules.permit import State
 from roundsman.rules.reasons import Reason
 
@@ -75,7 +83,8 @@ class Occasion(_Record):
 class Past(_Record):
     """An earlier build of the target; `at` is when it was settled, or else when it was begun.
 
-    `helped` is None where that is not known.
+    `helped` is None where that is not known. `took_place` is false where a person found that it
+    never was; `undone_by` says who took it back.
     """
 
     action_id: str
@@ -83,6 +92,8 @@ class Past(_Record):
     at: datetime
     helped: bool | None = None
     occasion: Occasion | None = None
+    took_place: bool = True
+    undone_by: str | None = None
 
 
 class Remediation(_Record):
@@ -145,6 +156,32 @@ def judge_radius(radius: BlastRadius, limits: Limits) -> Reason:
     return Reason(signal="blast_radius", value=radius.size, threshold=most, quote=quote)
 
 
+def judge_undone(seen: Seen, past: Sequence[Past]) -> Reason | None:
+    """Why a person is asked: somebody took the last build back, and nobody has built since."""
+    last = next((b for b in past if b.state in ENDED and b.took_place), None)
+    if last is None or last.undone_by is None or _built_since(seen, last.at):
+        return None
+    quote = (
+        f"build '{last.action_id[:8]}' of {_clock(last.at)} was undone by {last.undone_by}: "
+        "whether it is wanted again is for a person to say"
+    )
+    return Reason(signal="undone", value=last.undone_by, quote=quote)
+
+
+def leave_to_source(judged: Remediation, seen: Seen, table: str) -> Remediation:
+    """The block where the table is a source of the project: only what else asks for a build."""
+    left, beside = not_from_source(needs(seen), table)
+    reasons = (*left.values(), *beside, *not_for_build(seen))
+    if not left:
+        said = "; ".join(reason.quote for reason in beside)
+        told = {"reason": "not_needed", "needed_for": (), "occasion": None, "said": said}
+        return judged.model_copy(update={**told, "reasons": reasons})
+    told = {"needed_for": tuple(left), "said": _wish(left), "reasons": reasons}
+    if judged.reason in judged.needed_for:
+        told["reason"] = next(iter(left))
+    return judged.model_copy(update=told)
+
+
 def tell_permit(asked: Remediation, action_id: str, state: State, said: str) -> Remediation:
     """The block once a permit was asked for: what became of that is what is told."""
     done = state == "done"
@@ -176,7 +213,8 @@ def _refusal(seen: Seen, past: Sequence[Past], limits: Limits, now: datetime) ->
         return _Refusal("no_transform", Reason(signal="no_transform", value=None, quote=quote))
     # Asked for again, a permit whose answer was lost finds out what became of itself.
     again = ("unknown", _occasion(seen, past))
-    begun = [b for b in past if b.state in BEGUN and (b.state, b.occasion) != again]
+    took_place = [b for b in past if b.state in BEGUN and b.took_place]
+    begun = [b for b in took_place if (b.state, b.occasion) != again]
     return (
         _in_use(seen, begun)
         or _unhelpful(seen, begun, limits)

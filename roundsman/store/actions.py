@@ -47,8 +47,11 @@ _BUSY = (
 _CLAIMED = (
     "SELECT count(*) FROM actions WHERE org_id = :org AND target = :target AND action = :action"
     " AND action_id <> :action_id AND claimed_at > {later}"
+    # What a person found never to have taken place has used up nothing.
+    f" AND NOT (state = 'failed' AND settled_by NOT IN ('{BY_RUN}', '{BY_SWEEP}', '{BY_LOOK}'))"
 )
 _LOST = f"{ACTIONS.select} AND acting_run = :run_id AND state = 'attempting'"
+_UNUSED = f"{ACTIONS.select} AND run_id = :run_id AND state = 'allowed' AND reviewed_at IS NULL"
 
 
 def action_id(org: str, action: str, target: str, payload_sha256: str, occasion: Json) -> str:
@@ -157,10 +160,16 @@ def _refuse_run(connection: Connection, ledger: Ledger, org: str, run_id: str) -
     lease = ledger.execute(connection, _LEASE, {"org": org, "run_id": run_id}).first()
     if lease is None or lease[0]:
         raise Cancelled(f"run '{run_id}' is being cancelled and begins nothing more")
+    refuse_stopped(connection, ledger, org)
+
+
+def refuse_stopped(connection: Connection, ledger: Ledger, org: str) -> None:
+    """Raise Denied where somebody halted every effect of the org."""
     switch = read_row(connection, ledger, org, SWITCHES, EFFECTS)
     if switch is not None and switch["is_on"]:
+        why = switch["reason"] or "no reason given"
         raise Denied(
-            f"all actions of org '{org}' were stopped by {switch['who']}: {switch['reason']}",
+            f"all actions of org '{org}' were stopped by {switch['who']}: {why}",
             "roundsman actions resume",
         )
 
@@ -208,7 +217,7 @@ def signature(ledger: Ledger, org: str, row: Row) -> str:
 
 
 def settle(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement) -> None:
-    """Write down what became of an effect, right after it.
+    """Write down what became of an effect, right after it; told twice it is written once.
 
     Raises Fenced, and Denied where this attempt is not the one that is at it.
     """
@@ -216,12 +225,23 @@ def settle(ledger: Ledger, org: str, run_id: str, attempt: int, told: Settlement
         at = fence(connection, ledger, org, run_id, attempt)
         lock_head(connection, ledger, org)
         row = read_row(connection, ledger, org, ACTIONS, told.action_id) or {}
+        if row and _is_told(row, told, (run_id, attempt)):
+            return
         holder = (row.get("state"), row.get("acting_run"), row.get("attempt"))
         if holder != ("attempting", run_id, attempt):
             raise Denied(f"action '{told.action_id}' is not in the hands of run '{run_id}'")
         change = Change(told.action_id, _settled(told, at))
         event = Event(run_id, attempt, "action_settled", {}, at)
         enter(connection, ledger, org, event, (ACTIONS, change))
+
+
+def _is_told(row: Row, told: Settlement, by: tuple[str, int]) -> bool:
+    """Whether this attempt has written down the same before, and did not hear that it was."""
+    if told.state == "allowed" or (row["acting_run"], row["attempt"]) != by:
+        return False
+    names = ("state", "said", "result", "settled_by")
+    wanted = _settled(told, "")
+    return all(row[name] == redact(wanted[name]) for name in names)
 
 
 def keep_undo(ledger: Ledger, org: str, run_id: str, attempt: int, kept: Kept) -> None:
@@ -278,7 +298,9 @@ def _settled(told: Settlement, at: str) -> Row:
     if told.state == "allowed":
         # Nothing left this machine: the right to the effect was not used.
         return {"state": "allowed", "said": said, "claimed_at": None}
-    return {
+    # Nor was it where the reason was past.
+    unused = {"claimed_at": None} if told.state == "expired" else {}
+    return unused | {
         "state": told.state,
         "settled_at": at,
         "settled_by": BY_RUN,
@@ -302,6 +324,27 @@ def lose(connection: Connection, ledger: Ledger, org: str, run_id: str, why: str
         event = Event(run_id, row["attempt"], "action_settled", {}, at)
         enter(connection, ledger, org, event, (ACTIONS, Change(row["action_id"], changes)))
     return lost
+
+
+def let_lapse(connection: Connection, ledger: Ledger, org: str, run_id: str) -> None:
+    """Let go of what policy alone allowed an ending run and it did not use; as `lose` does."""
+    rows = [
+        ACTIONS.as_row(row)
+        for row in ledger.execute(connection, _UNUSED, {"org": org, "run_id": run_id}).all()
+    ]
+    if rows:
+        lock_head(connection, ledger, org)
+    for row in rows:
+        told = f": {row['said']}" if row["said"] else ""
+        why = f"its run ended before it was used{told}"
+        changes = {"state": "expired", "settled_at": ledger.now(connection), "said": why}
+        event = Event(run_id, row["attempt"] or 0, "action_expired", {})
+        enter(connection, ledger, org, event, (ACTIONS, Change(row["action_id"], changes)))
+
+
+def took_place(row: ActionRow) -> bool:
+    """Whether a begun effect counts: not where a person found that it never was."""
+    return row.state != "failed" or row.settled_by in (BY_RUN, BY_SWEEP, BY_LOOK)
 
 
 def must_read(connection: Connection, ledger: Ledger, org: str, key: str) -> ActionRow:

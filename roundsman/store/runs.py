@@ -213,6 +213,7 @@ def close(
     row, closing = ended
     why = f"its run {closing.status} before the answer came"
     actions.lose(connection, ledger, org, row["run_id"], why)
+    actions.let_lapse(connection, ledger, org, row["run_id"])
     lease = _lock_lease(connection, ledger, org, row["run_id"])
     _set(connection, ledger, org, (_CLOSE, row["run_id"]))
     now = ledger.now(connection)

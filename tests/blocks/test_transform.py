@@ -297,3 +297,14 @@ def test_what_dbt_writes_for_us_stands_in_our_own_folder(built: Path) -> None:
     with pytest.raises(RoundsmanError):
         unready_to_run(built).pulse()
     assert list((get_settings().home / "dbt").iterdir())
+
+
+def test_a_table_that_the_project_only_reads_is_a_source(project: Path) -> None:
+    made = DbtTransform(project_dir=project)
+    for name in ("main.events", "tiny.main.events", "MAIN.Orders"):
+        assert made.is_source(name), name
+    for name in ("main.counted", "other.main.events", "a.tiny.main.events", "raw.events"):
+        assert not made.is_source(name), name
+    shutil.rmtree(project / "target")
+    # Without a manifest it is not known.
+    assert not DbtTransform(project_dir=project).is_source("main.events")

@@ -47,16 +47,28 @@ def test_a_file_that_was_put_back_by_a_run_that_died_is_fine(file: Path) -> None
     assert (file.read_bytes(), log.exists()) == (b"before", False)
 
 
-def test_a_file_that_was_changed_since_is_left_alone(file: Path) -> None:
+def test_what_putting_back_would_do_is_told_and_not_done(file: Path) -> None:
+    copy, done_at = kept(file), soon()
+    said = copies.preview(copy, done_at)
+    assert said.startswith(f"the whole file '{file}' is put back as it was at ")
+    assert f"until {done_at:%Y-%m-%d %H:%M:%S} UTC, is lost" in said
+    assert file.read_bytes() == b"built"
+    copies.put_back(copy, done_at)
+    assert "as it was before the build already" in copies.preview(copy, done_at)
+
+
+@pytest.mark.parametrize("act", [copies.preview, copies.put_back])
+def test_a_file_that_was_changed_since_is_left_alone(file: Path, act: Any) -> None:
     copy = kept(file)
     with pytest.raises(Refused, match="undoing it would lose that"):
-        copies.put_back(copy, datetime.now(UTC) - timedelta(minutes=1))
+        act(copy, datetime.now(UTC) - timedelta(minutes=1))
     assert file.read_bytes() == b"built"
 
 
-def test_without_its_copy_a_file_cannot_be_put_back(file: Path) -> None:
+@pytest.mark.parametrize("act", [copies.preview, copies.put_back])
+def test_without_its_copy_a_file_cannot_be_put_back(file: Path, act: Any) -> None:
     copy = kept(file)
     Path(copy["copy_of_it"]).unlink()
     with pytest.raises(Refused, match="the copy .* is gone"):
-        copies.put_back(copy, soon())
+        act(copy, soon())
     assert file.read_bytes() == b"built"

@@ -106,6 +106,7 @@ def _acting(verb: str) -> dict[str, Arguments]:
         "current_facts": lambda _: (("rows", "last_build_at"),),
         "confirm": lambda _: (KEY,),
         "keep_for_undo": lambda _: (verb, {}, KEY),
+        "preview_undo": lambda _: (verb, {}),
     }
 
 
@@ -254,6 +255,8 @@ def built(folder: Path) -> Place:
         "blast_radius": lambda _: (("base",),),
         "build": lambda _: (("grows",), False),
         **_acting("build"),
+        "preview_undo": lambda c: ("build", *kept(c)),
+        "is_source": lambda _: ("main.base",),
     }
     return Place("dbt", block, calls, partial(files_of, folder), seen)
 

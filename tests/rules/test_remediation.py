@@ -21,6 +21,8 @@ from roundsman.rules.remediation import (
     Remediation,
     judge_radius,
     judge_remediation,
+    judge_undone,
+    leave_to_source,
     tell_permit,
 )
 from roundsman.rules.windows import Newest
@@ -99,9 +101,15 @@ def judged(what: Seen = STALE, mode: str = "live", *past: Past, **limits: Any) -
         (seen(pulse=pulse(hours=None)), ()),
         (seen(freshness=ages(search=300)), ()),
         (
-            seen(parity=parity("degraded"), freshness=ages(300, 300), pulse=pulse("seed.zones")),
+            seen(parity=parity("degraded"), freshness=ages(3, 300), pulse=pulse("seed.zones")),
             ("parity_bad", "freshness_bad", "dbt_bad"),
         ),
+        # Both sides late alike: nothing has arrived that a build could bring.
+        (seen(freshness=ages(300, 300)), ()),
+        (seen(freshness=ages(300, 330)), ()),
+        (seen(freshness=ages(300, 331)), ("freshness_bad",)),
+        (seen(freshness=ages(None, 300)), ("freshness_bad",)),
+        (seen(parity=parity("degraded"), freshness=ages(300, 300)), ("parity_bad",)),
     ],
 )
 def test_what_asks_for_a_build(what: Seen, wanted: tuple[str, ...]) -> None:
@@ -124,6 +132,48 @@ def test_what_no_build_heals_is_said(what: Seen, said: str) -> None:
     told = judged(what)
     assert said in told.said
     assert [reason.signal for reason in told.reasons] == ["not_by_build"]
+
+
+def test_where_both_sides_are_silent_it_says_why_it_does_not_build() -> None:
+    told = judged(seen(freshness=ages(300, 301)))
+    assert (told.reason, told.occasion) == ("not_needed", None)
+    assert "no build fills the search" in told.said
+    assert "the search has nothing newer, and no build brings rows" in told.said
+
+
+def test_a_table_that_is_a_source_is_not_built_for() -> None:
+    told = leave_to_source(judged(), STALE, "raw.emails")
+    assert (told.reason, told.needed_for, told.occasion) == ("not_needed", (), None)
+    assert "'raw.emails' is a source of the dbt project, which no build loads" in told.said
+    both = seen(freshness=ages(warehouse=300), pulse=pulse("model.mails"))
+    told = leave_to_source(judged(both), both, "raw.emails")
+    assert (told.reason, told.needed_for) == ("dbt_bad", ("dbt_bad",))
+    assert told.occasion is not None
+    assert "which no build loads" in " ".join(reason.quote for reason in told.reasons)
+    dry = leave_to_source(judged(both, "dry_run"), both, "raw.emails")
+    assert (dry.reason, dry.needed_for) == ("dry_run", ("dbt_bad",))
+
+
+def test_a_build_that_never_was_is_not_rationed_but_its_try_is_counted() -> None:
+    never = build(5, "failed", took_place=False)
+    told = judged(STALE, "live", never, per_window=1, unhelpful_max=1)
+    assert told.reason == "freshness_bad"
+    # Another permit than the one whose fate is known.
+    assert told.occasion == Occasion(watermark=BUILT.isoformat(), attempt=2)
+
+
+def test_after_somebody_undid_a_build_a_person_is_asked_until_a_build_is_made() -> None:
+    undone = build(60, undone_by="ada (run 0e0e9f5c)")
+    reason = judge_undone(STALE, [undone])
+    assert reason is not None
+    assert "was undone by ada (run 0e0e9f5c)" in reason.quote
+    assert judge_undone(STALE, []) is judge_undone(STALE, [build(60)]) is None
+    # A newer one of ours, or somebody else's, is the one that counts.
+    assert judge_undone(STALE, [build(30), undone]) is None
+    assert judge_undone(STALE, [build(500, undone_by="ada")]) is None
+    # One that is asked for since, or that never was, changes nothing.
+    since = [build(5, "waiting"), build(6, "failed", took_place=False), undone]
+    assert judge_undone(STALE, since) == reason
 
 
 @pytest.mark.parametrize(

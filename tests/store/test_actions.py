@@ -42,6 +42,19 @@ def test_an_allowed_permit_is_claimed_once_and_settled_once(ledger: Ledger) -> N
     assert verify(ledger, ORG).ok
 
 
+def test_a_settlement_whose_answer_was_lost_is_told_again_and_written_once(ledger: Ledger) -> None:
+    run = live(ledger)
+    row = propose(ledger, run)
+    claim(ledger, run, row)
+    settle(ledger, run, row, result={"models_run": 3})
+    first = approvals.get_action(ledger, ORG, row.action_id)
+    settle(ledger, run, row, result={"models_run": 3})
+    assert approvals.get_action(ledger, ORG, row.action_id) == first
+    for other in ("failed", "allowed", "expired"):
+        with pytest.raises(Denied, match="not in the hands"):
+            settle(ledger, run, row, other)
+
+
 def test_the_same_wish_is_the_same_permit_and_another_occasion_is_another(ledger: Ledger) -> None:
     run = live(ledger)
     first = propose(ledger, run)
@@ -215,6 +228,63 @@ def test_what_would_undo_an_effect_is_kept_before_it(ledger: Ledger) -> None:
     actions.keep_undo(ledger, ORG, run, 1, kept)
     kept = approvals.get_action(ledger, ORG, row.action_id)
     assert (kept.state, kept.undo) == ("attempting", {"file": "copy.duckdb"})
+    assert verify(ledger, ORG).ok
+
+
+def test_what_never_took_place_uses_up_no_window(ledger: Ledger) -> None:
+    run = live(ledger)
+    limits = {"per_window": 1, "window_seconds": 3600}
+    moved = propose(ledger, run, limits=limits)
+    claim(ledger, run, moved)
+    settle(ledger, run, moved, "expired", said="'lines' was 3 and is 0 now")
+    lost = propose(ledger, run, limits=limits, occasion={"n": 2})
+    claim(ledger, run, lost)
+    settle(ledger, run, lost, "unknown")
+    third = propose(ledger, run, limits=limits, occasion={"n": 3})
+    with pytest.raises(Denied, match="had 1 actions 'build'"):
+        claim(ledger, run, third)
+    found = approvals.settle_by_hand(ledger, ORG, lost.action_id, False, BOB)
+    assert not actions.took_place(found)
+    claim(ledger, run, third)
+    settle(ledger, run, third, "failed")
+    fourth = propose(ledger, run, limits=limits, occasion={"n": 4})
+    with pytest.raises(Denied, match="had 1 actions 'build'"):
+        claim(ledger, run, fourth)
+    assert verify(ledger, ORG).ok
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "crashed"])
+def test_what_policy_allowed_lapses_with_its_run_and_is_allowed_anew(
+    ledger: Ledger, status: str
+) -> None:
+    run = live(ledger)
+    row = propose(ledger, run)
+    asked = propose(ledger, run, verdict="ask", occasion={"n": 2})
+    approvals.approve(ledger, ORG, asked.action_id, ADA)
+    finish(ledger, run, status)
+    left = approvals.get_action(ledger, ORG, row.action_id)
+    assert (left.state, left.said) == ("expired", "its run ended before it was used")
+    # A person's yes waits for the run that it starts.
+    assert state(ledger, asked) == "allowed"
+    second = live(ledger)
+    assert propose(ledger, second).state == "allowed"
+    assert claim(ledger, second, row).state == "attempting"
+    assert verify(ledger, ORG).ok
+
+
+def test_the_sweep_lets_go_of_what_a_dead_process_was_allowed(ledger: Ledger, home: Any) -> None:
+    code = """
+import os
+from tests.store.permits import LIVE, propose
+from tests.store.words import begin
+ledger = open_ledger(url, key, anchors)
+row = propose(ledger, begin(ledger, **LIVE))
+print(json.dumps(row.action_id), flush=True)
+os._exit(0)
+"""
+    key = said(child(home, code))
+    assert len(sweep(ledger)) == 1
+    assert approvals.get_action(ledger, ORG, key).state == "expired"
     assert verify(ledger, ORG).ok
 
 
