@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from roundsman.log import get_logger
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from roundsman.catalog import Order, Started
     from roundsman.settings import Settings
     from roundsman.store import Ledger
-    from roundsman.store.approvals import Review
+    from roundsman.store.approvals import Review, Switch
     from roundsman.store.records import ActionRow
 
 Door = Literal["cli", "api"]
@@ -22,6 +22,14 @@ Door = Literal["cli", "api"]
 STARTING_SECONDS = 30
 
 _log = get_logger(__name__, component="approvals")
+
+
+class Resumed(NamedTuple):
+    """The switch, whether it had been on, and the run of each permit that was started."""
+
+    switch: Switch
+    was_on: bool
+    runs: dict[str, str]
 
 
 class Approvals:
@@ -67,16 +75,45 @@ def approve(
 
 
 def start_approved(ledger: Ledger, settings: Settings) -> list[str]:
-    """Start the runs of approvals whose approver died before it could; gives the permits' ids."""
+    """Start the runs of approvals whose approver died before it could; gives the permits' ids.
+
+    While effects are halted none is started: it could not act.
+    """
+    from roundsman.store import approvals
+
+    switch = approvals.switch_of(ledger, settings.org_id)
+    if switch is not None and switch.is_on:
+        return []
+    late = datetime.now(UTC) - timedelta(seconds=STARTING_SECONDS)
+    return [key for key, _ in _start_left(ledger, settings, late)]
+
+
+def resume(ledger: Ledger, settings: Settings, review: Review) -> Resumed:
+    """Let effects begin again, and start the runs of what was approved and not done meanwhile."""
+    from roundsman.store import approvals
+
+    before = approvals.switch_of(ledger, settings.org_id)
+    switch = approvals.resume(ledger, settings.org_id, review)
+    begun = _start_left(ledger, settings, datetime.now(UTC))
+    was_on = before is not None and before.is_on
+    return Resumed(switch, was_on, {key: _run_of(started) for key, started in begun})
+
+
+def _run_of(started: Started) -> str:
+    told = started.queued()
+    return str(told.get("refused", told)["run_id"])
+
+
+def _start_left(ledger: Ledger, settings: Settings, before: datetime) -> list[tuple[str, Started]]:
     from roundsman import catalog
     from roundsman.store import approvals
 
-    late = datetime.now(UTC) - timedelta(seconds=STARTING_SECONDS)
     left = approvals.unstarted(ledger, settings.org_id)
-    orphans = [row for row in left if row.reviewed_at and row.reviewed_at < late]
-    for row in orphans:
-        catalog.start(_order(ledger, settings.org_id, row), settings)
-    return [row.action_id for row in orphans]
+    orphans = [row for row in left if row.reviewed_at and row.reviewed_at < before]
+    return [
+        (row.action_id, catalog.start(_order(ledger, settings.org_id, row), settings))
+        for row in orphans
+    ]
 
 
 def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:

@@ -15,7 +15,7 @@ from roundsman.cli.approvals import (
     review_of,
     show_action,
 )
-from roundsman.cli.complaint import Doors, Json, Quick, print_json, unknown
+from roundsman.cli.complaint import FAILED, Doors, Json, Quick, hint, print_json, unknown
 from roundsman.cli.record import RunId
 
 OUTCOMES = ("done", "not-done")
@@ -52,7 +52,7 @@ def list_actions(
     switch = approvals.switch_of(memory.ledger, memory.org)
     if switch and switch.is_on and not as_json:
         typer.echo(f"ALL ACTIONS ARE STOPPED by {switch.who}: {switch.reason or 'no reason given'}")
-    print_actions(found, as_json, "actions", "No actions.")
+    print_actions(memory, found, as_json, ("actions", "No actions."))
 
 
 @actions.command("show", cls=Quick)
@@ -88,29 +88,39 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Halt every effect of this org: nothing new begins until `resume`."""
-    _turn("stop", reason, as_json)
+    from roundsman.cli.ledger import open_memory
+    from roundsman.store.approvals import halt
+
+    memory = open_memory()
+    switch = halt(memory.ledger, memory.org, review_of(memory, reason))
+    if as_json:
+        print_json(switch._asdict())
+        return
+    why = f" ({switch.reason})" if switch.reason else ""
+    hint(
+        f"all actions of '{memory.org}' are stopped by {switch.who}{why};"
+        " again: roundsman actions resume"
+    )
 
 
 @actions.command("resume", cls=Quick)
 def resume(reason: Annotated[str, typer.Option(help="Why.")] = "", as_json: Json = False) -> None:
-    """Let effects begin again."""
-    _turn("resume", reason, as_json)
-
-
-def _turn(verb: str, reason: str, as_json: bool) -> None:
+    """Let effects begin again, and start the runs of what was approved and not done meanwhile."""
+    from roundsman.approvals import resume
     from roundsman.cli.ledger import open_memory
-    from roundsman.store import approvals
 
     memory = open_memory()
-    turn = approvals.halt if verb == "stop" else approvals.resume
-    switch = turn(memory.ledger, memory.org, review_of(memory, reason))
+    told = resume(memory.ledger, memory.settings, review_of(memory, reason))
     if as_json:
-        print_json(switch._asdict())
+        print_json(told.switch._asdict() | {"was_on": told.was_on, "started": told.runs})
         return
-    if switch.is_on:
-        typer.echo(f"all actions of '{memory.org}' are stopped; again: roundsman actions resume")
-    else:
-        typer.echo(f"actions of '{memory.org}' may begin again")
+    typer.echo(
+        f"actions of '{memory.org}' may begin again"
+        if told.was_on
+        else f"actions of '{memory.org}' were not stopped: nothing to resume"
+    )
+    for key, run_id in told.runs.items():
+        hint(f"started run {run_id} of the approved {key[:12]}: roundsman watch {run_id[:8]}")
 
 
 def undo(
@@ -126,8 +136,12 @@ def undo(
     """Take back what a run did, where that is possible, and say plainly where it is not."""
     from roundsman.cli.ledger import open_memory
     from roundsman.cli.start import Wish, run_to_end
+    from roundsman.store.undone import done_by
 
-    row = open_memory().run(run_id)
+    memory = open_memory()
+    row = memory.run(run_id)
+    # Seen here, so that nothing is started for what cannot be.
+    done_by(memory.ledger, memory.org, row.run_id, action_id)
     params = {"run_id": row.run_id, "action_id": action_id}
     params |= {"dry_run": dry_run, "allow_actions": not dry_run}
-    run_to_end(Wish("undo", params, None, as_json))
+    run_to_end(Wish("undo", params, "unknown", as_json, fail_code=FAILED))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roundsman.cli.complaint import Doors, Json, Quick, print_json, unknown
+from roundsman.cli.complaint import Doors, Json, Quick, hint, print_json, unknown
 from roundsman.cli.present import count
 
 if TYPE_CHECKING:
     from roundsman.cli.ledger import Memory
     from roundsman.store.approvals import Review
     from roundsman.store.records import ActionRow
+    from roundsman.store.undone import Undoing
 
 STATES = ("waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired")
 ActionId = Annotated[
@@ -48,7 +50,7 @@ def list_approvals(
     states = () if everything else ("waiting",)
     wanted = Wanted(states=states, agent=agent, was_asked=True, limit=limit)
     found = list_actions(memory.ledger, memory.org, wanted)
-    print_actions(found, as_json, "approvals", "Nothing waits for an answer.")
+    print_actions(memory, found, as_json, ("approvals", "Nothing waits for an answer."))
 
 
 @approvals.command("show", cls=Quick)
@@ -80,7 +82,7 @@ def approve_action(
         if as_json:
             print_json(shown)
         else:
-            typer.echo(f"run {run_id}; watch it: roundsman watch {run_id[:8]}")
+            hint(f"run {run_id}; watch it: roundsman watch {run_id[:8]}")
         return
     follow_to_end(memory, started, run_id, quiet=as_json)
     row = memory.run(run_id)
@@ -90,7 +92,10 @@ def approve_action(
 
 @approvals.command("deny", cls=Quick)
 def deny_action(action_id: ActionId, note: Note = None, as_json: Json = False) -> None:
-    """Say no, for good: the same action on the same occasion is not asked for again."""
+    """Say no, or take back a yes that no run has used yet.
+
+    The same action on the same occasion is not asked for again, until somebody reopens it.
+    """
     from roundsman.store.approvals import deny
 
     memory, key = named(action_id)
@@ -99,6 +104,24 @@ def deny_action(action_id: ActionId, note: Note = None, as_json: Json = False) -
         print_json(row)
     else:
         typer.echo(f"denied {key[:12]}: '{row.action}' on '{row.target}' will not be done")
+
+
+@approvals.command("reopen", cls=Quick)
+def reopen_action(
+    action_id: ActionId,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
+    as_json: Json = False,
+) -> None:
+    """Let a request that was denied, or that nobody answered in time, wait for an answer again."""
+    from roundsman.store.approvals import reopen
+
+    memory, key = named(action_id)
+    row = reopen(memory.ledger, memory.org, key, review_of(memory, reason))
+    if as_json:
+        print_json(row)
+    else:
+        typer.echo(f"reopened {key[:12]}: '{row.action}' on '{row.target}' waits again")
+        hint(_next(row).strip())
 
 
 def named(action_id: str) -> tuple[Memory, str]:
@@ -127,12 +150,17 @@ def check_states(typed: str | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def print_actions(found: list[ActionRow], as_json: bool, name: str, nothing: str) -> None:
-    """Print permits as a table, or as a document."""
+def print_actions(
+    memory: Memory, found: list[ActionRow], as_json: bool, words: tuple[str, str]
+) -> None:
+    """Print permits as a table, or as a document of this name; the other word: there are none."""
     from roundsman.cli.present import table
+    from roundsman.store.undone import undone
 
+    name, nothing = words
+    taken_back = undone(memory.ledger, memory.org, found)
     if as_json:
-        print_json({name: [row.model_dump(mode="json") for row in found]})
+        print_json({name: [document_of(row, taken_back) for row in found]})
         return
     if not found:
         typer.echo(nothing)
@@ -143,14 +171,14 @@ def print_actions(found: list[ActionRow], as_json: bool, name: str, nothing: str
         (
             (
                 row.action_id[:12],
-                row.state,
+                "undone" if row.action_id in taken_back else row.state,
                 row.action,
                 row.target,
                 row.round or row.agent,
                 row.proposed_at,
                 row.expires_at,
                 row.reviewed_by or row.settled_by or row.policy_rule_id,
-                row.said or row.review_note or row.reason,
+                _why(row, taken_back),
             )
             for row in found
         ),
@@ -158,21 +186,38 @@ def print_actions(found: list[ActionRow], as_json: bool, name: str, nothing: str
     )
 
 
+def document_of(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
+    """A permit as a document; `undone` says by whom and which run it was taken back, or null."""
+    undoing = taken_back.get(row.action_id)
+    return row.model_dump(mode="json") | {"undone": undoing._asdict() if undoing else None}
+
+
+def _why(row: ActionRow, taken_back: Mapping[str, Undoing]) -> str:
+    undoing = taken_back.get(row.action_id)
+    return f"by {undoing.said}" if undoing else row.said or row.review_note or row.reason
+
+
 def show_action(action_id: str, as_json: bool) -> None:
     """Print one permit with all that is known of it."""
     from roundsman.cli.present import field
     from roundsman.store.approvals import get_action
+    from roundsman.store.undone import undone
 
     memory, key = named(action_id)
     row = get_action(memory.ledger, memory.org, key)
+    taken_back = undone(memory.ledger, memory.org, [row])
     if as_json:
-        print_json(row)
+        print_json(document_of(row, taken_back))
         return
-    typer.echo(f"{row.action} on {row.target}: {row.state}")
+    undoing = taken_back.get(key)
+    typer.echo(f"{row.action} on {row.target}: {row.state}{', and undone' if undoing else ''}")
     for name, value in row.model_dump(mode="json").items():
         if name not in ("action", "target", "state", "nonce", "signature"):
             field(name, _words(value))
-    typer.echo(_next(row))
+    if undoing:
+        hint(f"\nit was undone by {undoing.said}: roundsman actions show {undoing.action_id[:12]}")
+    else:
+        hint(_next(row))
 
 
 def _words(value: Any) -> Any:
@@ -190,6 +235,10 @@ def _next(row: ActionRow) -> str:
         return f"\nanswer it: roundsman approvals approve {key}, or deny {key}{who}"
     if row.state == "unknown":
         return f"\nlook outside, then: roundsman actions settle {key} done, or not-done"
-    if row.state == "done" and row.undo is not None:
+    if row.state in ("denied", "expired") and row.nonce is not None:
+        return f"\nlet it wait again: roundsman approvals reopen {key} --reason ..."
+    if row.state == "allowed" and row.reviewed_by:
+        return f"\ntake the yes back: roundsman approvals deny {key}"
+    if row.state in ("done", "failed") and row.undo is not None:
         return f"\nundo it: roundsman undo {row.acting_run or row.run_id}"
     return f"\n{count(1, 'permit')}, proposed by run {row.run_id[:8]}"

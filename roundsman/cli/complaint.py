@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
@@ -11,7 +12,8 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from roundsman.errors import Cancelled, Mistake, RoundsmanError
+from roundsman.cli.present import near
+from roundsman.errors import BudgetSpent, Cancelled, Denied, Fenced, Mistake, RoundsmanError
 
 FAILED = 1
 MISTAKEN = 2
@@ -21,6 +23,9 @@ STOPPED = 130
 _UNREAD = "process_given"
 # Whether --json is among the words; known before they are read, for one of them may be wrong.
 _json_wanted: list[bool] = []
+# The folder that was typed after --home; a hint without it would lead to another ledger.
+_home_given: list[str] = []
+_COMMAND = re.compile(r"\broundsman (?=[a-z])")
 # What Typer raises for wrong words; it exports only this child of it.
 Usage = cast("type[Exception]", typer.BadParameter.__base__)
 
@@ -28,17 +33,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 
 def exit_code(error: RoundsmanError) -> int:
-    """2 for the user's mistake, 130 for a cancelled run, else 1."""
-    if isinstance(error, Mistake):
-        return MISTAKEN
-    return STOPPED if isinstance(error, Cancelled) else FAILED
+    """2 for the user's mistake and for what policy denies them, 130 for a cancelled run, else 1."""
+    if isinstance(error, Cancelled):
+        return STOPPED
+    # A budget that is spent, or a lease that is lost, is how something failed.
+    is_no = isinstance(error, Denied) and not isinstance(error, BudgetSpent | Fenced)
+    return MISTAKEN if isinstance(error, Mistake) or is_no else FAILED
 
 
 def complain(error: RoundsmanError, **more: Any) -> None:
     """Print the sentence on stderr, and on stdout the JSON document if one was asked for."""
-    typer.echo(str(error), err=True)
+    said = with_home(str(error))
+    typer.echo(said, err=True)
     if _json_wanted:
-        print_json({**more, "error": str(error), "type": error.wire_type})
+        print_json({**more, "error": said, "type": error.wire_type})
+
+
+def with_home(said: str) -> str:
+    """A sentence whose commands work as typed: with the `--home` of this command, if it had one."""
+    if not _home_given:
+        return said
+    return _COMMAND.sub(f"roundsman --home {shlex.quote(_home_given[0])} ", said)
+
+
+def hint(said: str) -> None:
+    """Print a line that says what to type next."""
+    typer.echo(with_home(said))
 
 
 def print_json(document: Any) -> None:
@@ -118,6 +138,7 @@ class Doors(TyperGroup):
         """Read the group's own words; the outermost group sees whether JSON is wanted."""
         if parent is None:
             _json_wanted[:] = [True] if "--json" in args else []
+            _home_given.clear()
         try:
             return super().make_context(info_name, args, parent, **extra)
         except Usage as error:
@@ -127,6 +148,8 @@ class Doors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no error of ours leaves as a traceback."""
+        if ctx.parent is None and ctx.params.get("home"):
+            _home_given[:] = [near(ctx.params["home"])]
         try:
             return super().invoke(ctx)
         except RoundsmanError as error:

@@ -30,6 +30,7 @@ class Wish(NamedTuple):
     fail_on: str | None = None
     as_json: bool = False
     retry_of: str | None = None
+    fail_code: int = BY_VERDICT
 
 
 def who(settings: Settings) -> str:
@@ -112,7 +113,7 @@ def run_to_end(wish: Wish) -> None:
     row = memory.run(run_id)
     tell(memory, row, wish.as_json)
     if row.status == "success" and _is_bad(row.verdict, wish.fail_on):
-        raise typer.Exit(BY_VERDICT)
+        raise typer.Exit(wish.fail_code)
     end_with(row.status)
 
 

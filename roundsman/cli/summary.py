@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from roundsman.cli.complaint import hint
 from roundsman.cli.present import field, near, short, styled, table, text
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ def _print_acts(found: Mapping[str, Any]) -> None:
         typer.echo(f"\nRemediation {word}: {remediation.get('said', '')}")
     for action in map(_mapping, _list(found.get("pending_actions"))):
         key = str(action.get("action_id", ""))[:12]
-        typer.echo(f"  waits for an answer: roundsman approvals approve {key}, or deny {key}")
+        hint(f"  waits for an answer: roundsman approvals approve {key}, or deny {key}")
     for one in map(_mapping, _list(found.get("undo"))):
-        typer.echo(f"  {one.get('state')}: {one.get('said')}")
+        what = f"{one.get('action')} {str(one.get('action_id', ''))[:12]}"
+        hint(f"  {one.get('state')}: {what}: {one.get('said')}")
     sent = [_mapping(one) for one in _list(found.get("notifications"))]
     if sent:
         typer.echo("\nTold")

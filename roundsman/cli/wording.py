@@ -140,6 +140,7 @@ WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     **dict.fromkeys(
         (
             *("action_approved", "action_denied", "action_expired", "action_erased"),
+            "action_reopened",
             *("action_claimed", "action_prepared", "action_settled", "action_judged"),
         ),
         _acted,

@@ -102,6 +102,7 @@ ACTIONS = keyed(
         "action_proposed",
         "action_approved",
         "action_denied",
+        "action_reopened",
         "action_expired",
         "action_claimed",
         "action_prepared",

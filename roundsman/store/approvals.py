@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from roundsman.errors import Denied, Mistake
 from roundsman.store.action_table import ACTIONS, SWITCHES
-from roundsman.store.actions import EFFECTS, must_read, rows_where, signature
+from roundsman.store.actions import EFFECTS, must_read, refuse_stopped, rows_where, signature
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.keyed import NO_RUN, Change, Row, enter, read_row
 from roundsman.store.records import ActionRow, Event
+from roundsman.store.tables import instant_text
 
 PREFIX_CHARACTERS_MIN = 6
 LISTED_MAX = 1_000
@@ -21,6 +24,8 @@ AMBIGUOUS_SHOWN_MAX = 5
 EXPIRED_AT_ONCE_MAX = 1_000
 # An approval whose runs keep dying is not tried for ever.
 STARTS_MAX = 3
+# What a settlement says, and a request that waits again says no more.
+SETTLED = ("settled_at", "settled_by", "result")
 
 _ANY = " AND action_id LIKE :like ORDER BY proposed_at DESC LIMIT :limit"
 _DUE = (
@@ -40,6 +45,12 @@ _ENDED = (
     " AND l.action_id = a.action_id AND l.completed_at > a.reviewed_at"
     " WHERE a.org_id = :org AND a.action_id = :action_id"
 )
+
+
+class NotWaiting(Mistake):
+    """A request that cannot be answered so, or not any more."""
+
+    wire_type = "PolicyError"
 
 
 class Review(NamedTuple):
@@ -115,12 +126,14 @@ def get_action(ledger: Ledger, org: str, key: str) -> ActionRow:
 def approve(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
     """Say yes to a waiting permit, once; the answer is sealed with the chain's key.
 
-    Raises Mistake where it does not wait (any more), Denied where this person may not.
+    Raises Mistake where it does not wait (any more), Denied where this person may not or all
+    effects are halted: a run that cannot act is not to be started.
     """
     with ledger.transaction() as connection:
         lock_head(connection, ledger, org)
         row, at = _waiting(connection, ledger, org, key)
         _refuse_person(row, review)
+        refuse_stopped(connection, ledger, org)
         changes: Row = {
             "state": "allowed",
             "reviewed_by": review.who,
@@ -132,10 +145,13 @@ def approve(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
 
 
 def deny(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
-    """Say no to a waiting permit, for good. Raises Mistake and Denied as `approve` does."""
+    """Say no to a waiting permit, or take back a yes that no run has used yet; one of them wins.
+
+    Raises Mistake and Denied as `approve` does.
+    """
     with ledger.transaction() as connection:
         lock_head(connection, ledger, org)
-        row, at = _waiting(connection, ledger, org, key)
+        row, at = _deniable(connection, ledger, org, key)
         _refuse_person(row, review, is_no=True)
         changes = {
             "state": "denied",
@@ -144,6 +160,31 @@ def deny(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
             "review_note": review.note,
         }
         return _enter(connection, ledger, org, ("action_denied", row, changes))
+
+
+def reopen(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
+    """Let a request that a person turned down, or nobody answered, wait again, as long as before.
+
+    Raises Mistake where it was not turned down so, Denied where this person may not approve it.
+    """
+    with ledger.transaction() as connection:
+        lock_head(connection, ledger, org)
+        row = _turned_down(read_row(connection, ledger, org, ACTIONS, key), org, key)
+        _refuse_person(row, review)
+        at = ledger.now(connection)
+        long = datetime.fromisoformat(row["expires_at"]) - datetime.fromisoformat(
+            row["proposed_at"]
+        )
+        blank = ("reviewed_by", "reviewed_at", "review_note", "signature", *SETTLED)
+        changes: Row = dict.fromkeys(blank) | {
+            "state": "waiting",
+            "proposed_at": at,
+            "expires_at": instant_text(datetime.fromisoformat(at) + long),
+            "nonce": secrets.token_hex(16),
+            "nonce_used": False,
+            "said": f"reopened by {review.who}: {review.note}",
+        }
+        return _enter(connection, ledger, org, ("action_reopened", row, changes))
 
 
 def settle_by_hand(ledger: Ledger, org: str, key: str, is_done: bool, review: Review) -> ActionRow:
@@ -205,12 +246,15 @@ def runs_ended(ledger: Ledger, org: str, key: str) -> int:
 
 
 def halt(ledger: Ledger, org: str, review: Review) -> Switch:
-    """Let no effect of an org begin from now on; what has begun is not called back."""
+    """Let no effect of an org begin from now on; what has begun is not called back.
+
+    Halted already, it stays as it is unless there is a new reason.
+    """
     return _turn(ledger, org, True, review)
 
 
 def resume(ledger: Ledger, org: str, review: Review) -> Switch:
-    """Let effects begin again."""
+    """Let effects begin again; where nothing was halted nothing is written."""
     return _turn(ledger, org, False, review)
 
 
@@ -218,8 +262,10 @@ def switch_of(ledger: Ledger, org: str) -> Switch | None:
     """Whether effects are halted; None: nobody ever turned the switch."""
     with ledger.reading() as connection:
         row = read_row(connection, ledger, org, SWITCHES, EFFECTS)
-    if row is None:
-        return None
+    return None if row is None else _switch(row)
+
+
+def _switch(row: Row) -> Switch:
     return Switch(row["is_on"], row["who"], row["reason"], row["changed_at"])
 
 
@@ -227,6 +273,12 @@ def _turn(ledger: Ledger, org: str, is_on: bool, review: Review) -> Switch:
     with ledger.transaction() as connection:
         lock_head(connection, ledger, org)
         at = ledger.now(connection)
+        row = read_row(connection, ledger, org, SWITCHES, EFFECTS)
+        is_so = row is not None and row["is_on"] == is_on
+        if row is not None and is_so and not (is_on and review.note):
+            return _switch(row)
+        if row is None and not is_on:
+            return Switch(False, "", "", at)
         changes: Row = {"is_on": is_on, "who": review.who, "reason": review.note or ""}
         changes["changed_at"] = at
         kind = "switch_stopped" if is_on else "switch_resumed"
@@ -236,22 +288,56 @@ def _turn(ledger: Ledger, org: str, is_on: bool, review: Review) -> Switch:
 
 
 def _waiting(connection: Connection, ledger: Ledger, org: str, key: str) -> tuple[Row, str]:
-    row = read_row(connection, ledger, org, ACTIONS, key)
-    if row is None:
-        raise Mistake(f"action '{key}' is not in the ledger of org '{org}'")
+    row = _known(read_row(connection, ledger, org, ACTIONS, key), org, key)
     at = ledger.now(connection)
     if row["state"] != "waiting":
         by = f" by {row['reviewed_by']}" if row["reviewed_by"] else ""
-        raise Mistake(
+        raise NotWaiting(
             f"action '{key[:12]}' does not wait for an answer: it is {row['state']}{by}",
-            "see 'roundsman approvals list'",
+            "see 'roundsman approvals list --all'",
         )
     if row["expires_at"] < at:
-        raise Mistake(
+        raise NotWaiting(
             f"the request for action '{key[:12]}' expired at {row['expires_at']}",
             "the next run asks again if it is still wanted",
         )
     return row, at
+
+
+def _deniable(connection: Connection, ledger: Ledger, org: str, key: str) -> tuple[Row, str]:
+    row = _known(read_row(connection, ledger, org, ACTIONS, key), org, key)
+    if row["reviewed_at"] is None or row["state"] in ("denied", "expired"):
+        return _waiting(connection, ledger, org, key)
+    if row["state"] != "allowed":
+        raise NotWaiting(
+            f"the yes to action '{key[:12]}' cannot be taken back any more: run"
+            f" '{row['acting_run']}' claimed it, and it is {row['state']}",
+            f"see 'roundsman actions show {key[:12]}'",
+        )
+    return row, ledger.now(connection)
+
+
+def _turned_down(row: Row | None, org: str, key: str) -> Row:
+    row = _known(row, org, key)
+    if row["nonce"] is None or row["state"] not in ("denied", "expired"):
+        is_policys = row["state"] == "denied"
+        raise NotWaiting(
+            f"action '{key[:12]}' was not turned down by a person: it is {row['state']}"
+            f"{' by policy' if is_policys else ''}",
+            f"see 'roundsman actions show {key[:12]}'",
+        )
+    if not row["requested_by"]:
+        raise NotWaiting(
+            f"action '{key[:12]}' was wanted by a run that is erased",
+            "the next run asks anew if it is still wanted",
+        )
+    return row
+
+
+def _known(row: Row | None, org: str, key: str) -> Row:
+    if row is None:
+        raise Mistake(f"action '{key}' is not in the ledger of org '{org}'")
+    return row
 
 
 def _refuse_person(row: Row, review: Review, is_no: bool = False) -> None:

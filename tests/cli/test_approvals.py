@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roundsman.approvals import _order, start_approved
+from roundsman.cli.present import near
 from roundsman.errors import Mistake
 from roundsman.settings import get_settings
 from roundsman.store import approvals, runs
@@ -72,11 +73,60 @@ def test_a_wrong_answer_gets_one_sentence(roundsman, waiting, words, complaint):
     assert len(said.err.strip().splitlines()) == 1
 
 
+def test_answering_twice_says_where_the_answer_is_and_in_our_words(roundsman, waiting):
+    roundsman("approvals", "deny", waiting.action_id)
+    for verb in ("approve", "deny"):
+        said = roundsman("approvals", verb, waiting.action_id, "--json")
+        assert (said.code, said.document["type"]) == (2, "PolicyError")
+        assert "see 'roundsman approvals list --all'" in said.err
+
+
+def test_what_was_denied_is_reopened_with_a_reason(roundsman, waiting):
+    key = waiting.action_id
+    assert roundsman("approvals", "reopen", key, "--reason", "x").code == 2
+    roundsman("approvals", "deny", key)
+    assert f"approvals reopen {key[:12]}" in roundsman("approvals", "show", key).out
+    assert roundsman("approvals", "reopen", key).code == 2
+    said = roundsman("approvals", "reopen", key, "--reason", "the wrong week")
+    assert (said.code, "waits again" in said.out) == (0, True)
+    assert f"roundsman approvals approve {key[:12]}" in said.out
+    shown = roundsman("approvals", "show", key, "--json").document
+    assert shown["said"] == "reopened by bob@example.com: the wrong week"
+    assert "reopened by" in roundsman("show", waiting.run_id, "--events").out
+
+
+def test_an_approval_is_taken_back_before_a_run_uses_it(roundsman, past, waiting):
+    key = waiting.action_id
+    approvals.approve(past.ledger, past.org, key, approvals.Review("bob@example.com"))
+    assert f"take the yes back: roundsman approvals deny {key[:12]}" in (
+        roundsman("approvals", "show", key).out
+    )
+    assert "will not be done" in roundsman("approvals", "deny", key).out
+    assert start_approved(past.ledger, get_settings()) == []
+
+
+def test_a_hint_leads_to_the_home_that_was_given(roundsman, waiting, home):
+    key = waiting.action_id
+    given = ("--home", str(home))
+    shown = roundsman(*given, "approvals", "show", key)
+    assert f"roundsman --home {near(home)} approvals approve {key[:12]}" in shown.out
+    said = roundsman(*given, "approvals", "show", "ffffffff")
+    assert f"roundsman --home {near(home)} actions list" in said.err
+    assert "--home" not in roundsman("approvals", "show", "ffffffff").err
+
+
+def test_a_run_that_did_nothing_is_not_undone(roundsman, past, waiting):
+    said = roundsman("undo", waiting.run_id)
+    assert (said.code, said.out) == (2, "")
+    assert "did nothing outside that could be undone" in said.err
+    assert runs.history(past.ledger, past.org, HistoryFilter())[0][0].run_id == waiting.run_id
+
+
 def test_who_may_not_answer_is_told_who_may(roundsman, past, waiting):
     run = live(past.ledger)
     row = propose(past.ledger, run, verdict="ask", approvers=["eve@example.com"], occasion={"n": 2})
     said = roundsman("approvals", "approve", row.action_id)
-    assert said.code == 1
+    assert (said.code, len(said.err.strip().splitlines())) == (2, 1)
     assert "'bob@example.com' may not answer" in said.err
     assert "policy names eve@example.com" in said.err
 
@@ -95,9 +145,33 @@ def test_an_action_whose_answer_was_lost_is_settled_by_hand(roundsman, past):
     assert approvals.get_action(past.ledger, past.org, row.action_id).said == "asked the team"
 
 
+def test_while_all_is_stopped_nothing_is_approved_or_started(roundsman, past, waiting):
+    roundsman("actions", "stop", "--reason", "moving house")
+    said = roundsman("approvals", "approve", waiting.action_id)
+    assert (said.code, len(said.err.strip().splitlines())) == (2, 1)
+    assert "were stopped by bob@example.com: moving house" in said.err
+    roundsman("actions", "resume")
+    approvals.approve(past.ledger, past.org, waiting.action_id, approvals.Review("bob"))
+    change(past.ledger, "UPDATE actions SET reviewed_at = '2026-01-01T00:00:00.000000Z'")
+    roundsman("actions", "stop")
+    assert start_approved(past.ledger, get_settings()) == []
+
+
+@pytest.mark.engine
+def test_resuming_names_the_runs_that_it_starts(roundsman, past, waiting):
+    approvals.approve(past.ledger, past.org, waiting.action_id, approvals.Review("bob"))
+    roundsman("actions", "stop")
+    said = roundsman("actions", "resume")
+    newest = runs.history(past.ledger, past.org, HistoryFilter())[0][0]
+    assert newest.action_id == waiting.action_id
+    assert f"started run {newest.run_id} of the approved {waiting.action_id[:12]}" in said.out
+
+
 def test_one_switch_is_turned_and_shown(roundsman, past):
+    assert "were not stopped: nothing to resume" in roundsman("actions", "resume").out
     said = roundsman("actions", "stop", "--reason", "moving house")
     assert "all actions of 'default' are stopped" in said.out
+    assert "(moving house)" in roundsman("actions", "stop").out
     assert "ALL ACTIONS ARE STOPPED" in roundsman("actions", "list").out
     assert roundsman("actions", "resume", "--json").document["is_on"] is False
     assert "STOPPED" not in roundsman("actions", "list").out

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.flows.marts import Mart
 from tests.flows.platforms import TWINS, Platform
+from tests.servers.receiver import Receiver
 
 
 @pytest.fixture
@@ -43,3 +45,14 @@ def platform(request: pytest.FixtureRequest, run_home: Path) -> Platform:
 def twins(run_home: Path) -> Platform:
     """A platform on the embedded twins."""
     return Platform(run_home)
+
+
+@pytest.fixture
+def mart(run_home: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Mart:
+    """A mart whose newest rows are six hours older than what has arrived."""
+    monkeypatch.setenv("HOOK_URL", f"{receiver.url}/hook")
+    made = Mart(run_home, receiver.url)
+    made.arrive(newest_minutes_ago=363)
+    made.build()
+    made.arrive(newest_minutes_ago=3)
+    return made

@@ -2,111 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
-
 import pytest
 import yaml
 
-from blocks.systems import load_system
-from flows.operations.undo import undo
-from flows.warehouse_health import warehouse_health
 from roundsman.approvals import _order, approve
-from roundsman.envelope import ledger_of
 from roundsman.settings import get_settings
 from roundsman.store import approvals, findings
 from roundsman.store.approvals import Review, Wanted
-from roundsman.store.records import ActionRow
 from roundsman.store.verify import verify
-from tests.flows.platforms import ORG, TWINS, Left, Platform, last_run, mail
-from tests.permits import granted
+from tests.flows.marts import LIVE, Mart, actions, ledger, write_policy
+from tests.flows.platforms import ORG
 from tests.servers.receiver import Receiver
-from tests.store.words import change
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("run_home")]
-
-LIVE = {"dry_run": False, "allow_actions": True}
-PROJECT = """
-name: marts
-version: "1.0"
-profile: marts
-model-paths: [models]
-models:
-  marts: {+schema: marts, +materialized: table}
-"""
-PROFILES = """
-marts:
-  target: dev
-  outputs:
-    dev: {type: duckdb, path: ../warehouse.duckdb, threads: 1, schema: main}
-"""
-# dbt would call the schema main_marts.
-SCHEMA_NAME = """
-{% macro generate_schema_name(custom, node) %}{{ custom or target.schema }}{% endmacro %}
-"""
-
-
-class Mart(Platform):
-    """A platform whose table is a mart that dbt builds from the rows that arrive."""
-
-    def __init__(self, home: Path, hook: str) -> None:
-        notify = {"ops": {"kind": "slack", "url": "${HOOK_URL}"}}
-        super().__init__(home, TWINS | {"notify": notify})
-        self.raw, self.table = self.table, "marts.emails"
-        models = home / "dbt/models"
-        models.mkdir(parents=True)
-        (home / "dbt/macros").mkdir()
-        (home / "dbt/dbt_project.yml").write_text(PROJECT)
-        (home / "dbt/profiles.yml").write_text(PROFILES)
-        (home / "dbt/macros/schema.sql").write_text(SCHEMA_NAME)
-        (models / "emails.sql").write_text(f"select * from {self.raw}")
-
-    def build(self) -> None:
-        """Build the mart as somebody else would."""
-        transform: Any = load_system("transform", "local")
-        granted(transform.build, [])
-
-    def arrive(self, newest_minutes_ago: int) -> None:
-        """Let rows up to then be in the search and in the raw table, not in the mart."""
-        mails = self.mails(newest_minutes_ago=newest_minutes_ago)
-        self.table, mart = self.raw, self.table
-        self.fill(mails, mails)
-        self.table = mart
-
-    def act(self, **changes: Any) -> Left:
-        """Make one live round."""
-        params = self.params(
-            transform="local", findings={"channel": "ops", "owner": "ada"}, **(LIVE | changes)
-        )
-        asyncio.run(warehouse_health.fn(params))
-        return last_run()
-
-
-@pytest.fixture
-def mart(run_home: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Mart:
-    """A mart whose newest rows are six hours older than what has arrived."""
-    monkeypatch.setenv("HOOK_URL", f"{receiver.url}/hook")
-    made = Mart(run_home, receiver.url)
-    made.arrive(newest_minutes_ago=363)
-    made.build()
-    made.arrive(newest_minutes_ago=3)
-    return made
-
-
-def ledger() -> Any:
-    return ledger_of(get_settings())
-
-
-def actions(verb: str) -> list[ActionRow]:
-    found = approvals.list_actions(ledger(), ORG, Wanted())
-    return [row for row in found if row.action == verb]
-
-
-def write_policy(home: Path, *rules: dict[str, Any]) -> None:
-    known = [{"id": "send", "verdict": "allow", "actions": ["send"]}]
-    (home / "policy.yaml").write_text(yaml.safe_dump({"version": 1, "rules": [*known, *rules]}))
 
 
 @pytest.mark.covers("A-002", "A-017", "A-043", "A-045", "A-110")
@@ -230,55 +138,24 @@ def test_a_channel_that_refused_is_told_by_the_next_run(mart: Mart, receiver: Re
     assert mart.act().artifacts["notifications"] == []
 
 
-def test_what_a_run_built_can_be_undone_once_by_a_permit_of_its_own(
-    mart: Mart, receiver: Receiver
-) -> None:
-    before = (mart.home / "warehouse.duckdb").read_bytes()
-    left = mart.act()
-    built = (mart.home / "warehouse.duckdb").read_bytes()
-    assert built != before
-    told = asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE})).artifacts["undo"]
-    by_action = {one["action"]: one for one in told}
-    assert by_action["build"]["state"] in ("undone", "waiting")
-    assert by_action["send"]["state"] == "impossible"
-    assert "cannot be taken back" in by_action["send"]["said"]
-    if by_action["build"]["state"] == "waiting":
-        (row,) = actions("undo_build")
-        approvals.approve(ledger(), ORG, row.action_id, Review("bob"))
-        asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE}))
-    assert (mart.home / "warehouse.duckdb").read_bytes() == before
-    again = asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE})).artifacts["undo"]
-    assert {one["action"]: one["state"] for one in again}["build"] == "undone"
-    assert verify(ledger(), ORG).ok
+def test_a_table_that_others_load_is_not_built_for_and_the_report_says_why(mart: Mart) -> None:
+    schema, _, table = mart.raw.partition(".")
+    source = {"name": "raw", "schema": schema, "tables": [{"name": table}]}
+    text = yaml.safe_dump({"sources": [source]})
+    (mart.home / "dbt/models/sources.yml").write_text(text)
+    mails = mart.mails()
+    mart.table = mart.raw
+    mart.fill(mails, mails[:-30])
+    remediation = mart.act().artifacts["remediation"]
+    assert (remediation["triggered"], remediation["reason"]) == (False, "not_needed")
+    assert f"'{mart.raw}' is a source of the dbt project" in remediation["said"]
+    assert remediation["needed_for"] == []
+    assert actions("build") == []
 
 
-def test_a_build_is_not_undone_over_what_came_after_it(mart: Mart) -> None:
-    left = mart.act()
-    granted(mart.warehouse.append, mart.raw, [mail(99_999, mart.now - timedelta(minutes=1))])
-    after = (mart.home / "warehouse.duckdb").read_bytes()
-    for _ in range(2):
-        told = asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE})).artifacts["undo"]
-        one = next(one for one in told if one["action"] == "build")
-        if one["state"] == "waiting":
-            (row,) = actions("undo_build")
-            approvals.approve(ledger(), ORG, row.action_id, Review("bob"))
-    assert one["state"] == "failed"
-    assert "was changed at" in one["said"]
-    assert (mart.home / "warehouse.duckdb").read_bytes() == after
-
-
-def test_a_build_that_was_found_done_later_is_not_undone_over_what_came_meanwhile(
-    mart: Mart,
-) -> None:
-    left = mart.act()
-    (build,) = actions("build")
-    # As if the run had died between the effect and its settlement.
-    change(ledger(), "UPDATE actions SET state = 'unknown' WHERE action = 'build'")
-    granted(mart.warehouse.append, mart.raw, [mail(99_999, mart.now - timedelta(minutes=1))])
-    after = (mart.home / "warehouse.duckdb").read_bytes()
-    approvals.settle_by_hand(ledger(), ORG, build.action_id, True, Review("ada"))
-    write_policy(mart.home, {"id": "undo", "verdict": "allow", "actions": ["undo_*"]})
-    told = asyncio.run(undo.fn({"run_id": left.row.run_id, **LIVE})).artifacts["undo"]
-    said = next(one["said"] for one in told if one["action"] == "build")
-    assert "was changed at" in said
-    assert (mart.home / "warehouse.duckdb").read_bytes() == after
+def test_where_both_sides_are_silent_nothing_is_built(mart: Mart) -> None:
+    mart.arrive(newest_minutes_ago=363)
+    remediation = mart.act().artifacts["remediation"]
+    assert remediation["reason"] == "not_needed"
+    assert "no build brings rows" in remediation["said"]
+    assert actions("build") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from roundsman.store import Ledger, actions, approvals
 from roundsman.store.approvals import Review, Wanted
 from roundsman.store.erasure import erase_run
 from roundsman.store.records import Claim
+from roundsman.store.tables import instant_text
 from roundsman.store.verify import verify
 from tests.store.permits import (
     ADA,
@@ -174,6 +176,102 @@ def test_one_switch_halts_every_effect_of_an_org(ledger: Ledger) -> None:
     approvals.resume(ledger, ORG, Review("bob"))
     assert claim(ledger, run, row).state == "attempting"
     assert verify(ledger, ORG).ok
+
+
+def test_a_second_stop_without_a_reason_keeps_the_first_and_resuming_twice_is_nothing(
+    ledger: Ledger,
+) -> None:
+    live(ledger)
+    assert approvals.resume(ledger, ORG, Review("bob")).is_on is False
+    assert approvals.switch_of(ledger, ORG) is None
+    first = approvals.halt(ledger, ORG, Review("ada", "moving house"))
+    assert approvals.halt(ledger, ORG, Review("bob")) == first
+    assert approvals.halt(ledger, ORG, Review("bob", "fire")).reason == "fire"
+    done = approvals.resume(ledger, ORG, Review("bob"))
+    assert approvals.resume(ledger, ORG, Review("eve")) == done
+    assert verify(ledger, ORG).ok
+
+
+def test_nothing_is_approved_while_effects_are_halted(ledger: Ledger) -> None:
+    row = propose(ledger, live(ledger), verdict="ask")
+    approvals.halt(ledger, ORG, Review("ada"))
+    with pytest.raises(Denied, match="were stopped by ada: no reason given"):
+        approvals.approve(ledger, ORG, row.action_id, BOB)
+    assert state(ledger, row) == "waiting"
+    approvals.resume(ledger, ORG, Review("ada"))
+    assert approvals.approve(ledger, ORG, row.action_id, BOB).state == "allowed"
+
+
+def test_a_yes_that_no_run_has_used_can_be_taken_back(ledger: Ledger) -> None:
+    run = live(ledger)
+    row = propose(ledger, run, verdict="ask", approvers=[ADA.who, BOB.who])
+    approvals.approve(ledger, ORG, row.action_id, ADA)
+    with pytest.raises(Denied, match="may not answer"):
+        approvals.deny(ledger, ORG, row.action_id, Review("eve"))
+    after = approvals.deny(ledger, ORG, row.action_id, BOB)
+    assert (after.state, after.reviewed_by) == ("denied", BOB.who)
+    with pytest.raises(Denied, match=f"it was denied by {BOB.who}"):
+        claim(ledger, run, row)
+    assert propose(ledger, run, verdict="ask", approvers=[ADA.who]).state == "denied"
+    assert verify(ledger, ORG).ok
+
+
+def test_a_claim_that_came_first_wins_over_taking_the_yes_back(ledger: Ledger) -> None:
+    run = live(ledger)
+    row = propose(ledger, run, verdict="ask")
+    approvals.approve(ledger, ORG, row.action_id, ADA)
+    claim(ledger, run, row)
+    with pytest.raises(Mistake, match=f"run '{run}' claimed it, and it is attempting"):
+        approvals.deny(ledger, ORG, row.action_id, BOB)
+    settle(ledger, run, row)
+    with pytest.raises(Mistake, match="and it is done"):
+        approvals.deny(ledger, ORG, row.action_id, BOB)
+    # What policy alone allowed was no person's yes.
+    allowed = propose(ledger, run, occasion={"n": 2})
+    with pytest.raises(Mistake, match="does not wait for an answer: it is allowed"):
+        approvals.deny(ledger, ORG, allowed.action_id, BOB)
+
+
+@pytest.mark.parametrize("end", ["denied", "revoked", "expired"])
+def test_what_was_turned_down_waits_again_once_it_is_reopened(ledger: Ledger, end: str) -> None:
+    run = live(ledger)
+    row = propose(ledger, run, verdict="ask", expires_minutes=60, four_eyes=True)
+    if end == "expired":
+        backdate(ledger, row)
+        approvals.expire_due(ledger)
+        change(ledger, f"UPDATE actions SET expires_at = '{instant_text(row.expires_at)}'")
+    if end == "revoked":
+        approvals.approve(ledger, ORG, row.action_id, BOB)
+    if end != "expired":
+        approvals.deny(ledger, ORG, row.action_id, BOB)
+    with pytest.raises(Denied, match="four eyes are wanted"):
+        approvals.reopen(ledger, ORG, row.action_id, ADA)
+    again = approvals.reopen(ledger, ORG, row.action_id, Review(BOB.who, "the wrong week"))
+    assert (again.state, again.said) == ("waiting", f"reopened by {BOB.who}: the wrong week")
+    assert (again.reviewed_by, again.signature, again.nonce_used) == (None, None, False)
+    assert again.nonce != row.nonce
+    assert again.expires_at is not None
+    assert again.expires_at - again.proposed_at == timedelta(minutes=60)
+    assert propose(ledger, run, verdict="ask").state == "waiting"
+    approvals.approve(ledger, ORG, row.action_id, BOB)
+    assert claim(ledger, run, row).state == "attempting"
+    if end != "expired":
+        assert verify(ledger, ORG).ok
+
+
+def test_only_what_a_person_turned_down_is_reopened(ledger: Ledger) -> None:
+    run = live(ledger)
+    policys = propose(ledger, run, verdict="deny")
+    with pytest.raises(Mistake, match="it is denied by policy"):
+        approvals.reopen(ledger, ORG, policys.action_id, ADA)
+    waiting = propose(ledger, run, verdict="ask", occasion={"n": 2})
+    with pytest.raises(Mistake, match="was not turned down by a person: it is waiting"):
+        approvals.reopen(ledger, ORG, waiting.action_id, ADA)
+    approvals.deny(ledger, ORG, waiting.action_id, BOB)
+    finish(ledger, run)
+    erase_run(ledger, ORG, run, "ada", "asked to")
+    with pytest.raises(Mistake, match="wanted by a run that is erased"):
+        approvals.reopen(ledger, ORG, waiting.action_id, ADA)
 
 
 def test_policy_that_was_changed_meanwhile_is_heard(ledger: Ledger) -> None:
