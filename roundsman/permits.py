@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
@@ -27,6 +28,8 @@ _DECLARED = "roundsman_effect"
 ROUND = "round"
 # Settlements after which something may have happened outside.
 COUNTED = frozenset({"done", "failed", "unknown"})
+# How long a ledger that is away is waited for, once an effect has taken place.
+SETTLE_WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
 
 
 class NotSent(Unready):
@@ -191,7 +194,15 @@ class Permit:
 
     def _settle(self, state: Any, said: str, result: Json | None = None) -> None:
         told = Settlement(action_id=self.key, state=state, said=said, result=result)
-        self._run.fenced(actions.settle, told)
+        for wait in (*SETTLE_WAITS_SECONDS, None):
+            try:
+                self._run.fenced(actions.settle, told)
+                break
+            except Unready:
+                # The effect is past, and what became of it is known here and nowhere else.
+                if wait is None:
+                    raise
+                time.sleep(wait)
         self._count(state)
         self._refresh(state, said)
 

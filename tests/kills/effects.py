@@ -67,23 +67,38 @@ def _case(block: str, verb: str, moment: str) -> Case:
     return Case(moment, f"effect {block} {verb}", f"{CHILD} {kill}", statuses, "change", lines)
 
 
-EFFECTS = [
-    _case(block, verb, moment)
-    for moment in MOMENTS
-    for block, (_, verbs) in VERBS.items()
-    for verb in verbs
-] + [
-    # The other side has heard it, and its answer is on the way.
-    Case(
-        "answer on the way",
-        f"effect {block} send",
-        f"{CHILD} blocks.notify.web:_words enter 1",
-        ("success" if block == "pagerduty" else "failed", "crashed"),
-        "change",
-        1,
-    )
-    for block in ("webhook", "slack", "pagerduty")
-]
+EFFECTS = (
+    [
+        _case(block, verb, moment)
+        for moment in MOMENTS
+        for block, (_, verbs) in VERBS.items()
+        for verb in verbs
+    ]
+    + [
+        # A file is put back in one stroke; what is killed on either side of it is done again.
+        Case(
+            "putting back",
+            "effect dbt undo_build",
+            f"{CHILD} blocks.transform.copies:{place} enter 1",
+            ("success", "crashed"),
+            "change",
+            1,
+        )
+        for place in ("put_back", "_forget_log")
+    ]
+    + [
+        # The other side has heard it, and its answer is on the way.
+        Case(
+            "answer on the way",
+            f"effect {block} send",
+            f"{CHILD} blocks.notify.web:_words enter 1",
+            ("success" if block == "pagerduty" else "failed", "crashed"),
+            "change",
+            1,
+        )
+        for block in ("webhook", "slack", "pagerduty")
+    ]
+)
 
 
 def play_effect(scene: Scene, case: Case, home: Path) -> tuple[Told, list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -76,23 +75,41 @@ def how_to_install() -> str:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Postgresql]:
     """Start a server in an empty folder and stop it, by its own process id, at the end."""
-    programs = binaries()
-    assert programs is not None, how_to_install()
+    initialize(folder)
+    with serving(folder, free_port()) as server:
+        yield server
+
+
+def initialize(folder: Path) -> None:
+    """Make an empty folder one that a server can be started in."""
+    programs = _programs()
     # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else getpass.getuser()
     if os.geteuid() == 0:
-        shutil.chown(folder, user)
-    as_user = {"user": user, "extra_groups": []} if os.geteuid() == 0 else {}
-    data = folder / "data"
+        shutil.chown(folder, "postgres")
     subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust"]
+        [programs / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust"]
         + ["--locale=C.UTF-8", "--no-sync"],
         check=True,
         capture_output=True,
         cwd="/",
-        **as_user,
+        **_as_user(),
     )
-    port = _free_port()
+
+
+def _programs() -> Path:
+    programs = binaries()
+    assert programs is not None, how_to_install()
+    return programs
+
+
+def _as_user() -> dict[str, Any]:
+    return {"user": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int) -> Iterator[Postgresql]:
+    """Start a server on what such a folder holds; stop it, by its own process id, at the end."""
+    data, programs = folder / "data", _programs()
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
@@ -100,7 +117,7 @@ def running(folder: Path) -> Iterator[Postgresql]:
             stdout=log,
             stderr=log,
             cwd="/",
-            **as_user,
+            **_as_user(),
         )
     try:
         _wait(server, port, folder / "server.log")
@@ -146,7 +163,7 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
