@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -124,12 +125,16 @@ def permit() -> ActionRow:
 def test_a_ledger_that_comes_back_in_time_is_told_what_was_done(
     server: Server, tmp_path: Path, verb: str
 ) -> None:
+    # It is away when the effect has taken place, and back some moments later.
+    coming = threading.Thread(target=server.start)
+
     def restart() -> None:
         server.end()
-        server.start()
+        coming.start()
 
     _cuts.append(restart)
     asyncio.run(cutting.fn(wanted(tmp_path, verb)))
+    coming.join()
     assert (permit().state, permit().settled_by) == ("done", "run")
     assert len((tmp_path / "lines").read_text().splitlines()) == 1
     assert verify(ledger_of(get_settings()), ORG).ok
