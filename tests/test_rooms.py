@@ -20,7 +20,7 @@ INNER_FLOORS = (
         *("permits", "steps", "threads"),
     },
     {"store", "events", "metrics", "log"},
-    {"policy", "settings"},
+    {"client", "policy", "settings"},
     {"rules"},
     {"errors"},
 )

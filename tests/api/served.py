@@ -72,9 +72,9 @@ class Api(NamedTuple):
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Api]:
+def serving(settings: Settings, port: int = 0) -> Iterator[Api]:
     """Serve an app in a thread, as `roundsman serve` does in a process."""
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", port)
     up = threading.Event()
     server = Server(make_app(settings), up.set)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
