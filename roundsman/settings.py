@@ -23,6 +23,8 @@ from roundsman.errors import Mistake
 PREFIX = "ROUNDSMAN_"
 EPHEMERAL_STARTUP_SECONDS = 120
 SERVER_FILE = "server.json"
+# The key of whoever calls another machine's API; no run of ours has to do with it.
+API_KEY = PREFIX + "API_KEY"
 PS_SECONDS_MAX = 5
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -98,6 +100,9 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="Where the API listens; others need a key"
     )
     api_port: int = Field(default=8080, ge=0, le=65_535, description="The API's port; 0: any")
+    api_spare_children: int = Field(
+        default=1, ge=0, le=1, description="Processes that wait for the API's next run; 0: none"
+    )
     api_requests_per_minute: int = Field(
         default=600, ge=1, le=1_000_000, description="Of one key, or of one address without a key"
     )
@@ -111,6 +116,9 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
         description="The API's address as others see it, for links in messages",
+    )
+    remote: str | None = Field(
+        default=None, description="The address of an API that commands ask instead of this machine"
     )
     retention_days: int | None = Field(
         default=None,
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
 
     def child_environment(self) -> dict[str, str]:
         """The environment of a run's process: ours, and no trace of anybody else's Prefect."""
-        own = {PREFIX + name.upper() for name in type(self).model_fields}
+        own = {API_KEY, *(PREFIX + name.upper() for name in type(self).model_fields)}
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -172,7 +180,7 @@ class Settings(BaseSettings):
         return kept | self._own_variables() | self._prefect_variables()
 
     def _own_variables(self) -> dict[str, str]:
-        values = self.model_dump(exclude_none=True)
+        values = self.model_dump(exclude_none=True, exclude={"remote"})
         if self.prefect_auth is not None:
             values["prefect_auth"] = self.prefect_auth.get_secret_value()
         return {PREFIX + name.upper(): _spelled(value) for name, value in values.items()}
@@ -216,6 +224,12 @@ def get_settings() -> Settings:
 def choose_home(home: Path) -> None:
     """Use another home from now on, in this process and in those that it starts."""
     os.environ[PREFIX + "HOME"] = str(_absolute(home))
+    get_settings.cache_clear()
+
+
+def choose_remote(url: str) -> None:
+    """Ask the API at this address from now on, in this process."""
+    os.environ[PREFIX + "REMOTE"] = url
     get_settings.cache_clear()
 
 

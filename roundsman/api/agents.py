@@ -25,9 +25,11 @@ _ROUND = {
     "description": "The production mails",
     "params": {"days": 14},
     "schedules": [{"cron": "0 6 * * *"}],
+    "entrypoint": "flows.warehouse_health:warehouse_health",
 }
 _WHOLE = _BRIEF | {
     "plan": ["query_es_daily", "query_bq_daily"],
+    "entrypoint": "flows.warehouse_health:warehouse_health",
     "params_schema": {"type": "object"},
     "rounds": [_ROUND],
 }
@@ -52,7 +54,7 @@ def read_agent(caller: Reader, agent: Word) -> dict[str, Any]:
         raise Mistake(f"'{agent}' is an operation and no agent", "see /agents", status=404)
     rounds = [_round(one) for one in catalog.rounds() if one.agent == agent]
     facts = {"plan": list(card.plan), "params_schema": card.params_schema, "rounds": rounds}
-    return catalog.describe(agent) | facts
+    return catalog.describe(agent) | facts | {"entrypoint": card.entrypoint}
 
 
 def _names(agent: str, rounds: list[catalog.Round]) -> dict[str, Any]:
@@ -65,4 +67,5 @@ def _round(one: catalog.Round) -> dict[str, Any]:
         "description": one.description,
         "params": redact(dict(one.params)),
         "schedules": list(one.schedules),
+        "entrypoint": one.entrypoint,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
@@ -17,6 +18,7 @@ from roundsman.errors import Mistake
 from roundsman.store import Ledger
 from roundsman.store import approvals as kept
 from roundsman.store.records import ActionRow
+from roundsman.store.undone import Undoing, undone
 
 State = Literal[
     "waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired"
@@ -35,6 +37,7 @@ _APPROVAL = {
     "reason": "production is changed by people only",
     "requested_by": "ann@example.org",
     "expires_at": "2025-10-18T10:30:00Z",
+    "undone": None,
 }
 _APPROVED = {"action_id": _ID, "state": "allowed", "run_id": "0e0e9f5c-0000-4000-8000-000000000001"}
 _ANSWERED = documented(401, 403, 404, 409, 415, 422)
@@ -59,13 +62,15 @@ def list_approvals(
     states = () if wanted.everything else tuple(wanted.state)
     chosen = kept.Wanted(states, wanted.agent, was_asked=True, limit=wanted.limit)
     found = kept.list_actions(house.ledger, caller.org, chosen)
-    return {"approvals": [_document(row) for row in found]}
+    taken_back = undone(house.ledger, caller.org, found)
+    return {"approvals": [_document(row, taken_back) for row in found]}
 
 
 @router.get("/{action_id}", responses=example(_APPROVAL) | documented(401, 403, 404, 422))
 def read_approval(caller: Reader, house: TheHouse, action_id: Word) -> dict[str, Any]:
     """Tell what exactly is asked for, why, and who may answer."""
-    return _document(_find(house.ledger, caller.org, action_id))
+    row = _find(house.ledger, caller.org, action_id)
+    return _document(row, undone(house.ledger, caller.org, [row]))
 
 
 @router.post(
@@ -95,7 +100,7 @@ def deny_action(
     row = _find(house.ledger, caller.org, action_id)
     with answered(409):
         row = kept.deny(house.ledger, caller.org, row.action_id, _review(caller, body))
-    return _document(row)
+    return _document(row, {})
 
 
 def _approve(told: tuple[str, Note], caller: Caller, house: House) -> dict[str, Any]:
@@ -120,6 +125,8 @@ def _review(caller: Caller, body: Note | None) -> kept.Review:
     return kept.Review(caller.name, body.note if body else None)
 
 
-def _document(row: ActionRow) -> dict[str, Any]:
-    """A permit without what makes its approval count."""
-    return row.model_dump(mode="json", exclude={"nonce", "signature"})
+def _document(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
+    """A permit without what makes its approval count, and by whom it was taken back, or null."""
+    undoing = taken_back.get(row.action_id)
+    told = undoing._asdict() if undoing else None
+    return row.model_dump(mode="json", exclude={"nonce", "signature"}) | {"undone": told}

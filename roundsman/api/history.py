@@ -10,12 +10,14 @@ from pydantic import Field
 from roundsman.api.access import Reader, TheHouse
 from roundsman.api.problems import documented, example
 from roundsman.api.words import Body, Day, Status, Word, ledger_statuses, status_word
+from roundsman.errors import Mistake
 from roundsman.store import runs
 from roundsman.store.records import (
     HISTORY_ROWS_DEFAULT,
     HISTORY_ROWS_MAX,
     AuditRow,
     HistoryFilter,
+    RunStatus,
 )
 
 OFFSET_MAX = 100_000_000
@@ -23,6 +25,7 @@ OFFSET_MAX = 100_000_000
 NAMES = (
     *("id", "agent_type", "objective", "status", "user_email", "started_at", "completed_at"),
     *("duration_seconds", "run_id", "round", "verdict", "dry_run", "created_at", "error_message"),
+    *("asked_by", "ledger_status"),
 )
 _EXAMPLE = {
     "runs": [
@@ -41,6 +44,8 @@ _EXAMPLE = {
             "dry_run": True,
             "created_at": "2025-10-17T10:29:58Z",
             "error_message": None,
+            "asked_by": {"kind": "api", "name": "ann@example.org"},
+            "ledger_status": "success",
         }
     ],
     "total": 1,
@@ -54,6 +59,9 @@ class Wanted(Body):
 
     agent_type: Word | None = None
     status: Status | None = None
+    ledger_status: list[RunStatus] = Field(
+        default=[], max_length=8, description="The ledger's own words, instead of `status`"
+    )
     user_email: Word | None = None
     start_date: Day | None = None
     end_date: Day | None = None
@@ -66,12 +74,16 @@ def read_history(
     caller: Reader, house: TheHouse, wanted: Annotated[Wanted, Query()]
 ) -> dict[str, Any]:
     """List runs, newest first, and say how many match in all."""
-    told = wanted.model_dump() | {"status": ledger_statuses(wanted.status)}
+    statuses = tuple(wanted.ledger_status) or ledger_statuses(wanted.status)
+    if wanted.ledger_status and wanted.status is not None:
+        raise Mistake("'status' and 'ledger_status' are both given", "give one of them")
+    told = wanted.model_dump(exclude={"ledger_status"}) | {"status": statuses}
     chosen = HistoryFilter.model_validate(told)
     found, total = runs.history(house.ledger, caller.org, chosen)
     return {"runs": [_brief(row) for row in found], "total": total}
 
 
 def _brief(row: AuditRow) -> dict[str, Any]:
-    told = row.model_dump(mode="json") | {"status": status_word(row.status)}
+    own = {"status": status_word(row.status), "ledger_status": row.status}
+    told = row.model_dump(mode="json") | own
     return {name: told[name] for name in NAMES}

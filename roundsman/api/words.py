@@ -104,7 +104,8 @@ def whole_run(row: AuditRow, with_stack: bool) -> dict[str, Any]:
     told = row.model_dump(mode="json")
     names = (
         *("objective", "plan", "params", "user_email", "asked_by", "code_version", "attempt"),
-        *("parent_run_id", "retry_of", "action_id", "created_at", "queued_at"),
+        *("parent_run_id", "retry_of", "action_id", "created_at", "queued_at", "id", "org_id"),
+        *("error_message", "systems", "budget", "idempotency_key"),
     )
     here = f"/agents/runs/{row.run_id}"
     links = {"self": here, "timeline": f"{here}/timeline"}

@@ -20,7 +20,6 @@ RETRY_SECONDS_MAX = 60.0
 RETRY_SECONDS_DEFAULT = 1.0
 REQUEST_SECONDS_MAX = 30.0
 SAID_CHARACTERS_MAX = 500
-KEY_VARIABLE = "ROUNDSMAN_API_KEY"
 
 _KINDS: Mapping[int, type[errors.ClientError]] = {
     401: errors.NotAllowed,
@@ -41,7 +40,7 @@ def check_url(url: str) -> str:
     if "@" in parts.netloc:
         where = f"{parts.hostname}{f':{port}' if port else ''}"
         said = f"the address of '{where}' holds a password"
-        raise Mistake(said, f"leave it out and set {KEY_VARIABLE}")
+        raise Mistake(said, "leave it out and set ROUNDSMAN_API_KEY")
     import httpx
 
     try:
@@ -57,11 +56,11 @@ def headers_of(api_key: str | None) -> dict[str, str]:
     """The headers of every request; the key is the given one, else that of the environment."""
     from importlib.metadata import version
 
-    from roundsman.settings import environment
+    from roundsman.settings import API_KEY, environment
 
-    key = api_key if api_key is not None else environment().get(KEY_VARIABLE, "")
+    key = api_key if api_key is not None else environment().get(API_KEY, "")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise Mistake("the API key has characters that no key has", f"correct {KEY_VARIABLE}")
+        raise Mistake("the API key has characters that no key has", f"correct {API_KEY}")
     told = {"Accept": "application/json", "User-Agent": f"roundsman/{version('roundsman')}"}
     return told | ({"Authorization": f"Bearer {key}"} if key else {})
 

@@ -214,6 +214,7 @@ class HistoryFilter(TypedDict, total=False):
 
     agent_type: str
     status: Status
+    ledger_status: list[str]
     user_email: str
     start_date: date
     end_date: date
