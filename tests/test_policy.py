@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from blocks.systems import KINDS, block_class
 from roundsman import policy as module
 from roundsman.errors import Mistake
+from roundsman.permits import declared_effects
 from roundsman.policy import DEFAULT, load_policy, origin, policy_hash
 from roundsman.rules.approval import Request, decide
-from roundsman.rules.policy_lint import lint
+from roundsman.rules.policy_lint import KNOWN_ACTIONS, lint
 from roundsman.settings import get_settings
 
 # A Tuesday, at night.
@@ -165,6 +167,8 @@ def test_the_hash_is_of_what_is_said_and_not_of_how_it_is_written(written: Any) 
         ("a: [", "line 1: expected the node content"),
         ("rules: []", "line 1: 'version' is missing; write 'version: 1'"),
         ("version: 2", "line 1: 'version' must be one of 1"),
+        ("version: true", "line 1: 'version' must be the number 1"),
+        ('version: 1\ndefaults: {approvers: ["  "]}', "holds nothing that can be read"),
         ("version: 1\nversion: 1", "line 2: the key 'version' is written twice"),
         ("version: 1\nrulez: []", "line 2: unknown key 'rulez'; did you mean 'rules'?"),
         ("version: 1\nrules:", "line 2: 'rules' must be a list"),
@@ -233,3 +237,10 @@ def test_a_broken_file_of_ones_own_is_not_replaced_by_the_default(home: Path) ->
     (home / "policy.yaml").write_text("version: 1\nrules: [")
     with pytest.raises(Mistake, match=r"policy\.yaml' line 2"):
         load_policy()
+
+
+def test_every_action_that_blocks_declare_is_known() -> None:
+    classes = [block_class(role, kind) for role, kinds in KINDS.items() for kind in kinds]
+    declared = {effect.action for kind in classes for effect in declared_effects(kind).values()}
+    named = {name for rule in load_policy(DEFAULT).rules for name in rule.actions}
+    assert declared <= set(KNOWN_ACTIONS) <= declared | named

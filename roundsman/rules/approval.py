@@ -9,10 +9,20 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
 
 from roundsman.errors import Mistake
 from roundsman.rules.conditions import Condition, Look, look
+from roundsman.rules.plain_text import clean_line
 from roundsman.rules.reasons import Reason
 
 Verdict = Literal["allow", "ask", "deny"]
@@ -31,11 +41,30 @@ NOBODY = "built-in:nobody"
 EXPIRES_MINUTES_MAX = 60 * 24 * 30
 RULES_MAX = 1_000
 NAMES_MAX = 200
+NAME_CHARACTERS_MAX = 200
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _RUN = re.compile(r"[A-Z]+|[a-z]+")
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+def _seen_name(name: str) -> str:
+    if not clean_line(name, NAME_CHARACTERS_MAX):
+        raise ValueError("holds nothing that can be read")
+    return name
+
+
+def _whole_number(value: object) -> object:
+    # True is 1 for Python, and 1.0 too: neither is a version.
+    if type(value) is not int:
+        raise ValueError("must be the number 1")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=NAME_CHARACTERS_MAX),
+    AfterValidator(_seen_name),
+]
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=NAMES_MAX)]
 Minutes = Annotated[StrictInt, Field(ge=1, le=EXPIRES_MINUTES_MAX)]
 Hour = Annotated[StrictInt, Field(ge=0, le=24)]
@@ -102,7 +131,7 @@ class Rule(Frozen):
 class Policy(Frozen):
     """All rules of a file; their order means nothing."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_whole_number)]
     defaults: Defaults = Defaults()
     rules: tuple[Rule, ...] = Field(default=(), max_length=RULES_MAX)
 

@@ -38,6 +38,17 @@ KNOWN_FIELDS = (
     "severity",
     "volume_per_week",
 )
+# What blocks declare, and what the policy that we ship names already; others are mostly slips, too.
+KNOWN_ACTIONS = (
+    "append",
+    "apply_routing_rules",
+    "apply_synonyms",
+    "build",
+    "remove",
+    "replace",
+    "send",
+    "undo_build",
+)
 RANK = {"allow": 0, "ask": 1, "deny": 2}
 # A Monday: the hours of its week stand for those of every week.
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -67,6 +78,7 @@ def _about_one(rule: Rule) -> Iterator[Complaint]:
         _hours_that_never_hold,
         _conditions_that_never_hold,
         _unknown_fields,
+        _unknown_actions,
         _answers_to_no_question,
         _four_eyes_of_one,
         _floors,
@@ -94,10 +106,24 @@ def _conditions_that_never_hold(rule: Rule) -> Iterator[Complaint]:
 
 def _unknown_fields(rule: Rule) -> Iterator[Complaint]:
     for field in sorted({condition.field for condition in rule.when} - set(KNOWN_FIELDS)):
-        close = get_close_matches(field, KNOWN_FIELDS, 1)
-        meant = f"did you mean '{close[0]}'? " if close else ""
         said = f"'{rule.id}' looks at '{field}', which no agent of ours gives"
-        yield _warning(said, f"{meant}ours give {', '.join(KNOWN_FIELDS)}", rule)
+        remedy = f"{_meant(field, KNOWN_FIELDS)}ours give {', '.join(KNOWN_FIELDS)}"
+        yield _warning(said, remedy, rule)
+
+
+def _unknown_actions(rule: Rule) -> Iterator[Complaint]:
+    # A glob may be for what is to come; what reads or destroys has its floor, whoever does it.
+    named = (name for name in rule.actions if not _is_glob(name))
+    for name in sorted(set(named) - set(KNOWN_ACTIONS)):
+        if not is_read(name) and not is_destructive(name):
+            said = f"'{rule.id}' is for '{name}', which no block of ours does"
+            remedy = f"{_meant(name, KNOWN_ACTIONS)}ours do {', '.join(KNOWN_ACTIONS)}"
+            yield _warning(said, remedy, rule)
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def _answers_to_no_question(rule: Rule) -> Iterator[Complaint]:

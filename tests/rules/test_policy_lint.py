@@ -41,6 +41,7 @@ def when(*conditions: tuple[str, str, Any]) -> dict[str, Any]:
         ),
         (when(("items", "is", 3), ("items", "one_of", [1, 2])), "problem", "cannot hold"),
         (when(("itmes", "above", 3)), "warning", "looks at 'itmes', which no agent of ours gives"),
+        ({"actions": ["sned"]}, "warning", "is for 'sned', which no block of ours does"),
         ({"approvers": ["ada"], "four_eyes": True}, "warning", "has approvers, four_eyes, but"),
         ({"actions": ["delete_*", "purge"]}, "warning", "cannot allow 'delete_*', 'purge'"),
         ({"actions": ["*"]}, "warning", "too open"),
@@ -75,6 +76,7 @@ def test_one_odd_guard_is_complained_of_once(rule: dict[str, Any], words: str) -
         {"actions": ["*"], "hours_utc": [0, 6]},
         {"actions": ["*"], **when(("sandbox", "is", True))},
         {"actions": ["delete_*", "build"]},
+        {"actions": ["refund_*", "send"]},
         {"actions": ["list_rows", "build"], "verdict": "deny"},
         {"verdict": "ask", "four_eyes": True, "approvers": ["ada", "bob"]},
         when(("items", "above", 3), ("items", "below", 4)),
@@ -170,3 +172,8 @@ def test_what_is_said_never_to_decide_or_match_never_does(
                 matched = {one.rule_id for one in seen if one.matched}
                 assert not matched & never
                 assert all(strict in matched for weak, strict in hidden if weak in matched)
+
+
+def test_an_action_that_was_mistyped_is_told_with_the_one_that_was_meant() -> None:
+    (found,) = complaints(BUILD | {"actions": ["send", "sned"]})
+    assert found.remedy.startswith("did you mean 'send'? ours do append, ")
