@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from roundsman.rules.plain_text import harmless
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 SHORT_ID = 8
-PIPE_WIDTH = 160
+# Where nobody looks, a row is one line, which the next program reads.
+PIPE_WIDTH = 10_000
 
 STYLES = {
     "success": "green",
@@ -44,32 +47,45 @@ def console() -> Console:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], cut: str = "") -> None:
     """Print rows under column titles, without a frame; words with a meaning get its colour.
 
-    What does not fit goes on in the next line; in the column `cut` it ends with an ellipsis.
+    On a terminal what does not fit goes on in the next line; in the column `cut` it ends with an
+    ellipsis. Elsewhere nothing is cut.
     """
     from rich.table import Table
     from rich.text import Text
 
+    screen = console()
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold", no_wrap=column in ("RUN", "STATUS"))
     for row in rows:
         words = [Text(word, STYLES.get(word, "")) for word in map(text, row)]
         for column, word in zip(columns, words, strict=True):
-            if column == cut:
+            if column == cut and screen.is_terminal:
                 word.no_wrap, word.overflow = True, "ellipsis"
         drawn.add_row(*words)
-    console().print(drawn)
+    with screen.capture() as captured:
+        screen.print(drawn)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def text(value: Any) -> str:
-    """A cell's words: times to the second in UTC, seconds with one digit, nothing as a dash."""
+    """A cell's words: times to the second in UTC, seconds with one digit, nothing as a dash.
+
+    What others wrote cannot move the cursor, colour the screen or turn the letters round.
+    """
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%SZ}"
     if isinstance(value, float):
         return f"{value:.1f}"
-    return str(value)
+    return harmless(str(value))
+
+
+def say(words: str, mark: str = "") -> None:
+    """Print words that others may have written; only `mark`, before them, may have a colour."""
+    typer.echo(f"{mark}{harmless(words)}")
 
 
 def count(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from roundsman.cli.present import count
+from roundsman.rules.plain_text import harmless
 
 if TYPE_CHECKING:
     from roundsman.store.records import EventRow
@@ -22,7 +23,7 @@ class Teller:
         if event.payload is None:
             return "(erased)"
         say = WORDS.get(event.kind, _rest)
-        return say(self.complete(event))
+        return harmless(say(self.complete(event)))
 
     def complete(self, event: EventRow) -> dict[str, Any]:
         """The event's payload, with the step's name where that is known."""

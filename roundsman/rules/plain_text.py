@@ -6,18 +6,24 @@ import re
 import unicodedata
 
 # Letters that turn the reading direction round, and invisible ones that hide words in words.
-_UNSEEN = re.compile("[\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_UNSEEN = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CUT = "... (cut, {count} characters)"
+
+
+def harmless(text: str) -> str:
+    """The text without control characters but line ends, and without letters that nobody sees."""
+    if text.isascii() and text.isprintable():
+        return text
+    plain = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
+    return "".join(letter for letter in plain if letter in "\n\t" or not _is_control(letter))
 
 
 def clean_text(text: str, characters_max: int) -> str:
     """Lines of text without control characters or letters that nobody sees; bounded."""
     # Looking at every letter of what is cut anyway would let a long text take long.
     head = text[: 2 * characters_max]
-    plain = _UNSEEN.sub("", _LINE_ENDS.sub("\n", head))
-    kept = "".join(letter for letter in plain if letter in "\n\t" or not _is_control(letter))
-    kept = kept.strip()
+    kept = harmless(head).strip()
     if len(head) == len(text) and len(kept) <= characters_max:
         return kept
     return _shorten(kept, characters_max, len(text))

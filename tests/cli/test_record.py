@@ -1,5 +1,9 @@
 """`history`, `show`, `cancel`, `watch`: what the terminal tells of what the ledger knows."""
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -165,11 +169,17 @@ def test_history_of_an_unknown_agent_lists_the_known_ones(roundsman, past):
     assert roundsman("history", "--agent", "seed_sample").code == 0
 
 
-def test_a_long_sentence_in_the_history_ends_with_an_ellipsis(roundsman, past):
-    past.run(objective="word " * 60)
-    lines = roundsman("history").out.splitlines()
-    assert len(lines) == 2
-    assert lines[1].endswith("…")
+def test_a_long_sentence_ends_with_an_ellipsis_on_a_terminal():
+    master, slave = pty.openpty()
+    draw = "table(('A', 'SAID'), [('b', 'word ' * 60)], 'SAID')"
+    told = [sys.executable, "-c", f"from roundsman.cli.present import table; {draw}"]
+    narrow = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
+    with subprocess.Popen(told, stdout=slave, env=narrow) as process:
+        os.close(slave)
+        _, line = os.read(master, 10_000).decode().splitlines()
+    os.close(master)
+    assert process.returncode == 0
+    assert line.endswith("…")
 
 
 def test_watch_as_json_is_the_document_that_run_prints(roundsman, past):
@@ -215,3 +225,18 @@ def test_one_step_is_not_many():
     from roundsman.cli.present import count
 
     assert [count(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
+
+
+def test_a_list_that_is_piped_has_one_whole_line_a_run(roundsman, past):
+    objective = "look at " + "every mail of the winter " * 20
+    past.run(objective=objective)
+    title, line = roundsman("history").out.splitlines()
+    assert title.startswith("RUN")
+    assert objective.strip() in line
+
+
+def test_what_others_wrote_neither_colours_the_screen_nor_turns_letters_round(roundsman, past):
+    past.run("failed", error={"type": "ProviderError", "message": "\x1b[31mgo\u202eod\x9b"})
+    said = roundsman("history")
+    assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)
+    assert "[31mgood" in said.out
