@@ -23,6 +23,7 @@ from roundsman.envelope import Identity, Lease, Run, current_or_none, enter, led
 from roundsman.errors import Cancelled, Fenced, Mistake, RoundsmanError, Unready
 from roundsman.events import Whereabouts
 from roundsman.log import get_logger, set_correlation_id
+from roundsman.policy import load_policy
 from roundsman.rules.budget import Budget
 from roundsman.rules.parameters import given, read_params
 from roundsman.rules.recovery import Gap, Retry, decide
@@ -124,6 +125,9 @@ def check(
     """The run's parameters and its systems' hashes; a Mistake says what is wrong with them."""
     params = read_params(spec.params, raw, round_params)
     _refuse_secrets(params)
+    if params.allow_actions or not spec.card.operation:
+        # Later the look would be in vain. `doctor`, an operation, must be able to tell of it.
+        load_policy()
     return params, dict(spec.systems(params)) if spec.systems else {}
 
 

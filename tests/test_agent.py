@@ -212,6 +212,33 @@ def test_an_unknown_system_refuses_the_run_before_it_begins() -> None:
     assert last().systems == {"search/local": "abc"}
 
 
+def break_policy() -> None:
+    get_settings().home.mkdir(exist_ok=True)
+    get_settings().policy.write_text("version: 1\nrules: [")
+
+
+def test_a_broken_policy_refuses_the_run_before_its_first_step() -> None:
+    break_policy()
+    with pytest.raises(Mistake, match="policy.yaml' line 2"):
+        run(tiny.looking)
+    assert last().status == "refused"
+    assert kinds(last().run_id) == ["run_refused"]
+
+
+def test_an_operation_that_only_looks_goes_on_without_a_policy() -> None:
+    @agent(operation=True)
+    async def glancing(params: AgentParams) -> Outcome:
+        """Look, and be of use where the policy is what is wrong."""
+        return Outcome(verdict="healthy")
+
+    break_policy()
+    run(glancing)
+    assert last().status == "success"
+    with pytest.raises(Mistake, match="policy.yaml' line 2"):
+        run(glancing, {"dry_run": False, "allow_actions": True})
+    assert last().status == "refused"
+
+
 def test_a_step_that_is_not_on_the_card_fails_the_run() -> None:
     with pytest.raises(Mistake, match="'elsewhere' is not in the plan of 'straying'"):
         run(tiny.straying)

@@ -20,6 +20,7 @@ State = Literal["ok", "warning", "problem"]
 DISK_BYTES_LOW = 500 << 20
 DISK_BYTES_MIN = 50 << 20
 PREFECT_SECONDS = 5.0
+WAITING_MAX = 100
 KEY_MODE = 0o600
 THEIR_PROFILES = Path("~/.prefect/profiles.toml")
 QUIET_PROFILES = frozenset({"", "local", "default", "ephemeral"})
@@ -38,6 +39,8 @@ def look_here(settings: Settings) -> Iterator[Check]:
     """Look at what this process can see by itself: home, ledger, Prefect's address."""
     yield from _home(settings)
     yield from _ledger(settings)
+    yield from _policy(settings)
+    yield from _acting(settings)
     yield from _systems_file(settings)
     yield from _foreign_prefect()
     yield from _prefect(settings)
@@ -88,6 +91,44 @@ def _ledger(settings: Settings) -> Iterator[Check]:
 
 def _mode_of(path: Path) -> int | None:
     return path.stat().st_mode & 0o777 if path.exists() else None
+
+
+def _policy(settings: Settings) -> Iterator[Check]:
+    from roundsman.policy import DEFAULT, load_policy
+    from roundsman.rules.policy_lint import lint
+
+    own = settings.policy
+    path = own if own.exists() else DEFAULT
+    try:
+        held = load_policy(path)
+    except RoundsmanError as error:
+        yield Check("policy", "problem", error.said, error.remedy)
+        return
+    which = f"'{path}'" if path == own else "the default"
+    yield Check("policy", "ok", f"{which} has {count(len(held.rules), 'rule')}")
+    for one in lint(held):
+        yield Check("policy", one.level, one.said, one.remedy)
+
+
+def _acting(settings: Settings) -> Iterator[Check]:
+    from roundsman.store import open_ledger
+    from roundsman.store.approvals import Wanted, list_actions, switch_of
+
+    try:
+        ledger = open_ledger(settings.ledger_url, settings.chain_key, settings.anchor)
+    except RoundsmanError:
+        # The look at the ledger has told of it.
+        return
+    switch = switch_of(ledger, settings.org_id)
+    waiting = list_actions(ledger, settings.org_id, Wanted(("waiting",), limit=WAITING_MAX))
+    ledger.close()
+    if switch is not None and switch.is_on:
+        said = f"all are stopped by {switch.who}: {switch.reason or 'no reason given'}"
+        yield Check("actions", "warning", said, "let them begin again: roundsman actions resume")
+    if waiting:
+        more = " or more" if len(waiting) == WAITING_MAX else ""
+        said = f"{count(len(waiting), 'action')}{more} waiting for a person's answer"
+        yield Check("approvals", "warning", said, "answer: roundsman approvals list")
 
 
 def _systems_file(settings: Settings) -> Iterator[Check]:

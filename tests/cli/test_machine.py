@@ -10,6 +10,8 @@ import pytest
 
 from roundsman.cli.doctor import look_at_systems, look_here
 from roundsman.settings import Settings, get_settings
+from roundsman.store.approvals import Review, halt
+from tests.store.permits import live, propose
 
 
 def checks(settings: Settings) -> dict[str, str]:
@@ -82,6 +84,37 @@ def test_a_key_that_others_may_read_is_told_and_closed(home):
     get_settings().chain_key.chmod(0o644)
     assert checks(get_settings())["chain key"] == "warning"
     assert checks(get_settings())["chain key"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "words"),
+    [
+        (None, "ok", "the default has"),
+        ("version: 1\nrules: [", "problem", "line 2"),
+        (
+            "version: 1\nrules: [{id: a, verdict: ask, actions: [sned]}]",
+            "warning",
+            "is for 'sned', which no block of ours does",
+        ),
+    ],
+)
+def test_the_policy_is_read_and_looked_through(home, policy, state, words):
+    home.mkdir()
+    if policy is not None:
+        (home / "policy.yaml").write_text(policy)
+    told = [check for check in look_here(get_settings()) if check.name == "policy"]
+    assert told[-1].state == state
+    assert words in told[-1].said
+
+
+def test_a_stop_and_a_request_that_waits_are_told(home, past):
+    assert {"actions", "approvals"}.isdisjoint(checks(get_settings()))
+    propose(past.ledger, live(past.ledger), verdict="ask")
+    halt(past.ledger, past.org, Review("ada@example.com", "a migration"))
+    told = {check.name: check for check in look_here(get_settings())}
+    assert told["actions"].said == "all are stopped by ada@example.com: a migration"
+    assert told["approvals"].said == "1 action waiting for a person's answer"
+    assert told["actions"].state == told["approvals"].state == "warning"
 
 
 def test_a_home_that_is_a_file_is_a_problem(tmp_path):
