@@ -23,7 +23,7 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
 WRITE_SECONDS_MAX = 600
 RENEWED_EVERY = 100
-REQUESTS_MAX = 1_000_000
+QUIET = {"api_requests_per_minute": 1_000_000, "api_spare_children": 0}
 BACKLOG = 128
 
 
@@ -182,7 +182,7 @@ def _serve(url: str, key: str, heartbeat: float | None = None, **of_tail: Any) -
     from roundsman.store.tail import Tail
 
     own = {"database_url": url, "chain_key": key, "anchor": f"{key}.anchors"}
-    app = make_app(Settings(**own, api_requests_per_minute=REQUESTS_MAX))  # pyright: ignore[reportArgumentType]
+    app = make_app(Settings(**own, **QUIET))  # pyright: ignore[reportArgumentType]
     stream.HEARTBEAT_SECONDS = heartbeat or stream.HEARTBEAT_SECONDS
 
     def say() -> None:

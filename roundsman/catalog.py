@@ -84,8 +84,7 @@ def cards() -> list[Card]:
         return []
     found: list[dict[str, Any]] = json.loads(CARDS_FILE.read_text(encoding="utf-8"))
     for card in found:
-        card["capabilities"] = tuple(card["capabilities"])
-        card["plan"] = tuple(card["plan"])
+        card |= {name: tuple(card[name]) for name in ("capabilities", "plan")}
     return [Card(**card) for card in found]
 
 
@@ -246,6 +245,11 @@ class Started:
         """The child's process id."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child is there still."""
+        return self._process.poll() is None
+
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the child says, as it says it.
 
@@ -284,7 +288,7 @@ class Started:
 
     def interrupt(self) -> None:
         """Ask the child to cancel its run, as Ctrl-C does."""
-        if self._process.poll() is None:
+        if self.is_alive:
             self._process.terminate()
 
     def end(self) -> int:
@@ -312,14 +316,14 @@ class Started:
         )
 
 
-def prepare(settings: Settings) -> Started:
-    """Start a child that loads the engine while its order is still being written."""
+def prepare(settings: Settings, *more: str) -> Started:
+    """Start a child that loads the engine, with `--spare` the agents too, while it has no order."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     # A file and not a pipe: a child whose door has died goes on undisturbed.
     said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
     process = subprocess.Popen(
         # -P: the working folder holds no code of ours.
-        [sys.executable, "-P", "-m", "roundsman.child"],
+        [sys.executable, "-P", "-m", "roundsman.child", *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=said,

@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 from roundsman.agent import AgentFlow, spec_of
 from roundsman.approvals import start_approved
 from roundsman.attempt import AgentParams, Launch, ask_of, base_ask, check, launch, refusal
-from roundsman.catalog import Round, resolve
+from roundsman.catalog import BROKEN_CODE, Round, cards, resolve
 from roundsman.envelope import ledger_of, ledger_pool, step_pool
 from roundsman.errors import Mistake, Refused, RoundsmanError, Unready
 from roundsman.events import (
@@ -47,6 +47,7 @@ PREFECT_POLL_SECONDS = 5.0
 # Others' runs are set right in Prefect when ours is well under way, or over.
 SETTLE_AFTER_SECONDS = 3.0
 INTERRUPTED = 130
+SPARE = "--spare"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +105,8 @@ def main() -> NoReturn:
     door = Door(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _interrupt)
+    if SPARE in sys.argv:
+        _load_all()
     line = sys.stdin.readline()
     if not line.strip():
         sys.exit(0)
@@ -220,6 +223,13 @@ def _load(entrypoint: str) -> AgentFlow:
             f"agent '{entrypoint}' cannot be loaded: {type(error).__name__}: {error}",
             "correct its file, or its entry in prefect.yaml and run `make cards`",
         ) from error
+
+
+def _load_all() -> None:
+    """Load our own agents before there is an order; whoever asks for a broken one hears of it."""
+    for card in cards():
+        with suppress(*BROKEN_CODE):
+            _load(card.entrypoint)
 
 
 def _refuse_without_round(settings: Settings, found: Round | None) -> None:

@@ -17,7 +17,7 @@ INNER_FLOORS = (
     {"cli", "api", "demo"},
     {
         *("agent", "approvals", "attempt", "budget", "catalog", "child", "envelope"),
-        *("permits", "steps", "threads"),
+        *("permits", "spare", "steps", "threads"),
     },
     {"store", "events", "metrics", "log"},
     {"client", "policy", "settings"},
@@ -25,7 +25,7 @@ INNER_FLOORS = (
     {"errors"},
 )
 # Libraries that a rule may use beside the standard library.
-PURE_LIBRARIES = {"pydantic", "jinja2"}
+PURE_LIBRARIES = {"pydantic", "jinja2", "croniter"}
 # Standard modules through which a rule could reach the world.
 IMPURE = {"os", "io", "socket", "subprocess", "random", "time", "logging", "pathlib", "sqlite3"}
 # library: the files (or rooms) that may import it.

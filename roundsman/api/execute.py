@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, NamedTuple
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 
-from roundsman import catalog
 from roundsman.api.access import Anybody, Caller, House, TheHouse
-from roundsman.api.orders import Execution, order_of, run_of
+from roundsman.api.orders import Execution, Unstarted, order_of, record_unstarted, run_of
 from roundsman.api.problems import documented, example
 from roundsman.api.words import OPEN, run_document
+from roundsman.errors import Unready
+from roundsman.spare import Spare
 from roundsman.store import runs
 from roundsman.store.records import KEY_CHARACTERS_MAX, AuditRow
 
@@ -44,6 +46,20 @@ _DONE = {
 }
 _LATER = {"run_id": _ID, "status": "running", "started_at": "2025-10-17T10:30:00Z"}
 
+
+class Starts(NamedTuple):
+    """Where runs are written down, and what begins them."""
+
+    house: House
+    spare: Spare
+
+
+def _starts_of(request: Request, house: TheHouse) -> Starts:
+    return Starts(house, request.app.state.spare)
+
+
+TheStarts = Annotated[Starts, Depends(_starts_of)]
+
 router = APIRouter(tags=["runs"])
 
 Key = Annotated[
@@ -64,26 +80,36 @@ Key = Annotated[
     | documented(401, 403, 404, 409, 413, 415, 422, 429, 503),
 )
 async def execute_agent(
-    response: Response, caller: Anybody, house: TheHouse, body: Execution, key: Key = None
+    response: Response, caller: Anybody, starts: TheStarts, body: Execution, key: Key = None
 ) -> dict[str, Any]:
     """Start a run in a process of its own and wait for its end.
 
     A dry run needs no key at this machine as long as there is none; a live one always does. What
     the agent's own checks refuse is a row of the ledger, and the answer names it by `run_id`.
     """
-    run_id = await to_thread.run_sync(_start, (body, key), caller, house, limiter=house.starts)
-    row = await _end_of(run_id, caller, house, body.wait_seconds)
+    run_id = await to_thread.run_sync(
+        _start, (body, key), caller, starts, limiter=starts.house.starts
+    )
+    row = await _end_of(run_id, caller, starts.house, body.wait_seconds)
     if row.status in OPEN:
         response.status_code = 202
     response.headers["Location"] = f"/agents/runs/{run_id}"
     return run_document(row, caller.is_admin)
 
 
-def _start(asked: tuple[Execution, str | None], caller: Caller, house: House) -> str:
+def _start(asked: tuple[Execution, str | None], caller: Caller, starts: Starts) -> str:
     body, key = asked
-    order = order_of(body, caller, house.ledger)
+    order = order_of(body, caller, starts.house.ledger)
+    try:
+        started = starts.spare.start(order._replace(key=key), caller.settings)
+    except Unready as error:
+        run_id = record_unstarted(starts.house.ledger, caller.org, order, error)
+        raise Unstarted(error.said, error.remedy, run_id) from error
     # The child says no more that is waited for: how it ends stands in the ledger.
-    return run_of(catalog.start(order._replace(key=key), caller.settings))
+    run_id = run_of(started)
+    with suppress(OSError):
+        starts.spare.fill(caller.settings)
+    return run_id
 
 
 async def _end_of(run_id: str, caller: Caller, house: House, seconds: float) -> AuditRow:

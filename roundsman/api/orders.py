@@ -16,9 +16,11 @@ from roundsman.api.access import Caller
 from roundsman.api.problems import TurnedDown
 from roundsman.api.runs import find_run
 from roundsman.api.words import OPEN, Body, RunId, Text, Word
-from roundsman.errors import Mistake
+from roundsman.errors import Mistake, Unready
+from roundsman.rules.redaction import redact
 from roundsman.store import Ledger
-from roundsman.store.records import AskedBy
+from roundsman.store.records import Ask, AskedBy
+from roundsman.store.runs import record_refused
 
 WAIT_SECONDS_DEFAULT = 60
 WAIT_SECONDS_MAX = 300
@@ -126,6 +128,14 @@ class Execution(Body):
     )
 
 
+class Unstarted(Unready):
+    """No process could be started for a run; its audit row has this id."""
+
+    def __init__(self, said: str, remedy: str, run_id: str) -> None:
+        super().__init__(said, remedy)
+        self.run_id = run_id
+
+
 def order_of(body: Execution, caller: Caller, ledger: Ledger) -> catalog.Order:
     """The order for the catalog. Raises Mistake for what cannot be, Denied for who may not."""
     order = catalog.Order(
@@ -153,6 +163,22 @@ def run_of(started: catalog.Started) -> str:
         return str(message["run_id"])
     status = 403 if told.get("type") == "PolicyError" else 422
     raise TurnedDown(str(told.get("message", "refused")), told.get("run_id"), status)
+
+
+def record_unstarted(ledger: Ledger, org: str, order: catalog.Order, error: Unready) -> str:
+    """Write down that a run was asked for and no process could be started; gives its id."""
+    assert order.asked_by is not None
+    agent, _, of_round = order.agent_or_round.partition("/")
+    ask = Ask(
+        agent_type=agent,
+        round=order.agent_or_round if of_round else None,
+        params=redact(dict(order.params)),
+        dry_run=order.params.get("dry_run", True),
+        asked_by=order.asked_by,
+        user_email=order.user_email,
+        retry_of=order.retry_of,
+    )
+    return record_refused(ledger, org, ask, {"type": error.wire_type, "message": str(error)})
 
 
 def _name(body: Execution) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from roundsman.api.app import make_app
 from roundsman.errors import Mistake, Unready
 from roundsman.settings import Settings
+from roundsman.spare import Spare
 
 # Requests that still wait for a run get so long; the run itself goes on without us.
 GRACE_SECONDS = 5
@@ -36,16 +38,20 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._said = said
+        self._spare = app.state.spare = Spare(app.state.settings)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, and say so."""
         await super().startup(sockets)
         if not self.should_exit:
+            with suppress(OSError):
+                await to_thread.run_sync(self._spare.fill, self._app.state.settings)
             self._said()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End: streams would never do so by themselves."""
         await to_thread.run_sync(self._app.state.tail.close)
+        await to_thread.run_sync(self._spare.close)
         await super().shutdown(sockets)
 
 

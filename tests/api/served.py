@@ -18,6 +18,8 @@ from roundsman.store import Ledger, keys, open_ledger
 from roundsman.store.keys import NewKey
 
 START_SECONDS = 30
+# A process that loads every agent is no part of most tests.
+QUIET = {"api_requests_per_minute": 100_000, "api_spare_children": 0}
 ROUNDS = """
 deployments:
   - name: quick
@@ -100,7 +102,7 @@ def make_settings(folder: Path, **changed: Any) -> Settings:
         "rounds": rounds,
         "user_email": "me@here.org",
     }
-    return Settings(**(fields | {"api_requests_per_minute": 100_000} | changed))
+    return Settings(**(fields | QUIET | changed))
 
 
 def until(look: Callable[[], Any], seconds: float = 30) -> Any:

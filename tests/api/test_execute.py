@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,6 +136,37 @@ def test_what_takes_longer_is_answered_with_its_address(running: Api) -> None:
     assert (answer.status_code, answer.json()["status"]) == (202, "running")
     address = answer.headers["Location"]
     assert until(lambda: running.get(address).json()["status"] == "success")
+
+
+@pytest.mark.engine
+def test_a_process_that_waited_takes_a_run_and_the_next_one_waits(
+    serve: Callable[..., Api], prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    api = serve(prefect_api_url=prefect_server.url, api_spare_children=1)
+    found = [api.post("/agents/execute", json=QUICK).json() for _ in range(3)]
+    assert [told["status"] for told in found] == ["success"] * 3
+    assert len({told["run_id"] for told in found}) == 3
+    rows = [runs.get_run(api.ledger, "default", told["run_id"]) for told in found]
+    assert {row.attempt for row in rows} == {1}
+
+
+def test_a_run_that_no_process_can_be_started_for_is_told_and_may_be_asked_for_again(
+    serve: Callable[..., Api], tmp_path: Path
+) -> None:
+    # The ledger is open already; what is gone is the folder in which a run's process begins.
+    api = serve(database_url=f"sqlite:///{tmp_path}/ledger.db")
+    api.settings.home.rename(tmp_path / "elsewhere")
+    api.settings.home.write_text("in the way")
+    answer = api.post("/agents/execute", json=QUICK)
+    told = answer.json()
+    assert (answer.status_code, told["kind"]) == (503, "ProviderError"), told
+    assert int(answer.headers["Retry-After"]) > 0
+    assert told["error"].startswith("no process can be started")
+    row = runs.get_run(api.ledger, "default", told["run_id"])
+    assert (row.status, row.round) == ("refused", "looking/quick")
+    assert row.error is not None
+    assert row.error["message"].startswith("no process can be started")
 
 
 @pytest.mark.engine
