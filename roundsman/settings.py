@@ -227,12 +227,6 @@ def choose_home(home: Path) -> None:
     get_settings.cache_clear()
 
 
-def choose_remote(url: str) -> None:
-    """Ask the API at this address from now on, in this process."""
-    os.environ[PREFIX + "REMOTE"] = url
-    get_settings.cache_clear()
-
-
 def environment() -> Mapping[str, str]:
     """The process's environment, to look values up in; for references in systems.yaml."""
     return MappingProxyType(os.environ)

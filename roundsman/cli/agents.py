@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roundsman.cli.complaint import Json, print_json
+from roundsman.cli.complaint import Json, hint, print_json
 
 
 def list_agents(
@@ -17,12 +17,12 @@ def list_agents(
     as_json: Json = False,
 ) -> None:
     """List the agents and what each does; or the rounds made of them."""
-    from roundsman import catalog
+    from roundsman.cli.ledger import list_cards
 
     if rounds:
         _list_rounds(as_json)
         return
-    cards = [card for card in catalog.cards() if not card.operation]
+    cards = list_cards()
     if as_json:
         print_json([card._asdict() for card in cards])
         return
@@ -31,15 +31,15 @@ def list_agents(
         typer.echo(f"  {card.description}")
         typer.echo(f"  can     {', '.join(card.capabilities)}")
         typer.echo(f"  steps   {', '.join(card.plan)}")
-        typer.echo(f"  start   roundsman run {card.name}")
-    typer.echo("rounds: roundsman agents --rounds")
+        hint(f"  start   roundsman run {card.name}")
+    hint("rounds: roundsman agents --rounds")
 
 
 def _list_rounds(as_json: bool) -> None:
-    from roundsman import catalog
+    from roundsman.cli.ledger import list_rounds
     from roundsman.cli.present import table
 
-    found = catalog.rounds()
+    found = list_rounds()
     if as_json:
         print_json([known._asdict() | {"full_name": known.full_name} for known in found])
         return

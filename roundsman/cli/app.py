@@ -47,6 +47,16 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def everywhere(
+    _remote: Annotated[
+        str | None,
+        typer.Option(
+            "--remote",
+            metavar="URL",
+            envvar="ROUNDSMAN_REMOTE",
+            show_envvar=False,
+            help="Ask the API at this address (default ROUNDSMAN_REMOTE), with ROUNDSMAN_API_KEY.",
+        ),
+    ] = None,
     home: Annotated[
         Path | None, typer.Option("--home", help="The folder of it all (default ~/.roundsman).")
     ] = None,

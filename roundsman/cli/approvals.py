@@ -11,7 +11,7 @@ from roundsman.cli.complaint import Doors, Json, Quick, hint, print_json, unknow
 from roundsman.cli.present import count
 
 if TYPE_CHECKING:
-    from roundsman.cli.ledger import Memory
+    from roundsman.cli.ledger import Memory, Reads
     from roundsman.store.approvals import Review
     from roundsman.store.records import ActionRow
     from roundsman.store.undone import Undoing
@@ -41,16 +41,19 @@ def list_approvals(
 ) -> None:
     """List what waits for an answer, newest first."""
     from roundsman.approvals import start_approved
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store.approvals import Wanted, list_actions
+    from roundsman.cli.ledger import Memory, open_reads
+    from roundsman.store.approvals import Wanted
 
-    memory = open_memory()
-    for key in start_approved(memory.ledger, memory.settings):
+    reads = open_reads()
+    # An API does so by itself.
+    begun = start_approved(reads.ledger, reads.settings) if isinstance(reads, Memory) else ()
+    for key in begun:
         typer.echo(f"starting the approved run of {key[:12]}, which nobody had started", err=True)
     states = () if everything else ("waiting",)
     wanted = Wanted(states=states, agent=agent, was_asked=True, limit=limit)
-    found = list_actions(memory.ledger, memory.org, wanted)
-    print_actions(memory, found, as_json, ("approvals", "Nothing waits for an answer."))
+    print_actions(
+        reads, reads.actions(wanted), as_json, ("approvals", "Nothing waits for an answer.")
+    )
 
 
 @approvals.command("show", cls=Quick)
@@ -69,11 +72,12 @@ def approve_action(
     as_json: Json = False,
 ) -> None:
     """Say yes: a new run looks again, acts if it is still needed, and reports."""
-    from roundsman.approvals import approve
+    from roundsman.cli.ledger import open_reads
     from roundsman.cli.start import accepted, end_with, follow_to_end, tell
 
-    memory, key = named(action_id)
-    started = approve(memory.ledger, memory.settings, key, review_of(memory, note))
+    reads = open_reads()
+    key = reads.action(action_id).action_id
+    started = reads.approve(key, note)
     if not as_json:
         typer.echo(f"approved {key[:12]}; starting the run that acts ...")
     run_id = accepted(started)
@@ -84,9 +88,9 @@ def approve_action(
         else:
             hint(f"run {run_id}; watch it: roundsman watch {run_id[:8]}")
         return
-    follow_to_end(memory, started, run_id, quiet=as_json)
-    row = memory.run(run_id)
-    tell(memory, row, as_json)
+    follow_to_end(reads, started, run_id, quiet=as_json)
+    row = reads.run(run_id)
+    tell(reads, row, as_json)
     end_with(row.status)
 
 
@@ -96,12 +100,13 @@ def deny_action(action_id: ActionId, note: Note = None, as_json: Json = False) -
 
     The same action on the same occasion is not asked for again, until somebody reopens it.
     """
-    from roundsman.store.approvals import deny
+    from roundsman.cli.ledger import open_reads
 
-    memory, key = named(action_id)
-    row = deny(memory.ledger, memory.org, key, review_of(memory, note))
+    reads = open_reads()
+    key = reads.action(action_id).action_id
+    row = reads.deny(key, note)
     if as_json:
-        print_json(row)
+        print_json(document_of(row, {}))
     else:
         typer.echo(f"denied {key[:12]}: '{row.action}' on '{row.target}' will not be done")
 
@@ -135,10 +140,7 @@ def named(action_id: str) -> tuple[Memory, str]:
 
 def review_of(memory: Memory, note: str | None) -> Review:
     """Who is typing, and why."""
-    from roundsman.cli.start import who
-    from roundsman.store.approvals import Review
-
-    return Review(who(memory.settings), note)
+    return memory.review(note)
 
 
 def check_states(typed: str | None) -> tuple[str, ...]:
@@ -151,14 +153,13 @@ def check_states(typed: str | None) -> tuple[str, ...]:
 
 
 def print_actions(
-    memory: Memory, found: list[ActionRow], as_json: bool, words: tuple[str, str]
+    reads: Reads, found: list[ActionRow], as_json: bool, words: tuple[str, str]
 ) -> None:
     """Print permits as a table, or as a document of this name; the other word: there are none."""
     from roundsman.cli.present import table
-    from roundsman.store.undone import undone
 
     name, nothing = words
-    taken_back = undone(memory.ledger, memory.org, found)
+    taken_back = reads.undone(found)
     if as_json:
         print_json({name: [document_of(row, taken_back) for row in found]})
         return
@@ -187,9 +188,13 @@ def print_actions(
 
 
 def document_of(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
-    """A permit as a document; `undone` says by whom and which run it was taken back, or null."""
+    """A permit as a document; `undone` says by whom and which run it was taken back, or null.
+
+    What makes its approval count is nobody's to read.
+    """
     undoing = taken_back.get(row.action_id)
-    return row.model_dump(mode="json") | {"undone": undoing._asdict() if undoing else None}
+    told = row.model_dump(mode="json", exclude={"nonce", "signature"})
+    return told | {"undone": undoing._asdict() if undoing else None}
 
 
 def _why(row: ActionRow, taken_back: Mapping[str, Undoing]) -> str:
@@ -199,17 +204,16 @@ def _why(row: ActionRow, taken_back: Mapping[str, Undoing]) -> str:
 
 def show_action(action_id: str, as_json: bool) -> None:
     """Print one permit with all that is known of it."""
+    from roundsman.cli.ledger import open_reads
     from roundsman.cli.present import field
-    from roundsman.store.approvals import get_action
-    from roundsman.store.undone import undone
 
-    memory, key = named(action_id)
-    row = get_action(memory.ledger, memory.org, key)
-    taken_back = undone(memory.ledger, memory.org, [row])
+    reads = open_reads()
+    row = reads.action(action_id)
+    taken_back = reads.undone([row])
     if as_json:
         print_json(document_of(row, taken_back))
         return
-    undoing = taken_back.get(key)
+    undoing = taken_back.get(row.action_id)
     typer.echo(f"{row.action} on {row.target}: {row.state}{', and undone' if undoing else ''}")
     for name, value in row.model_dump(mode="json").items():
         if name not in ("action", "target", "state", "nonce", "signature"):

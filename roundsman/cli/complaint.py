@@ -6,7 +6,7 @@ import errno
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import typer
@@ -23,8 +23,10 @@ STOPPED = 130
 _UNREAD = "process_given"
 # Whether --json is among the words; known before they are read, for one of them may be wrong.
 _json_wanted: list[bool] = []
-# The folder that was typed after --home; a hint without it would lead to another ledger.
-_home_given: list[str] = []
+# What was typed after --home and --remote; a hint without it would lead to another ledger.
+_places_given: list[str] = []
+# The API that is asked instead of this machine; read here, for settings take long to load.
+_remote: list[str] = []
 _COMMAND = re.compile(r"\broundsman (?=[a-z])")
 # What Typer raises for wrong words; it exports only this child of it.
 Usage = cast("type[Exception]", typer.BadParameter.__base__)
@@ -50,10 +52,16 @@ def complain(error: RoundsmanError, **more: Any) -> None:
 
 
 def with_home(said: str) -> str:
-    """A sentence whose commands work as typed: with the `--home` of this command, if it had one."""
-    if not _home_given:
+    """A sentence whose commands work as typed: with this command's `--home` and `--remote`."""
+    if not _places_given:
         return said
-    return _COMMAND.sub(f"roundsman --home {shlex.quote(_home_given[0])} ", said)
+    # The words are no pattern: a backslash in them stays one.
+    return _COMMAND.sub(lambda _: f"roundsman {' '.join(_places_given)} ", said)
+
+
+def remote_url() -> str | None:
+    """The address of `--remote`, or of ROUNDSMAN_REMOTE."""
+    return _remote[0] if _remote else None
 
 
 def hint(said: str) -> None:
@@ -122,6 +130,13 @@ class Quick(TyperCommand):
         """The command's parameters; those that were not given are not read."""
         return [_leave_unread(option) for option in super().get_params(ctx)]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, if it is one that the machine that is meant can be asked."""
+        from roundsman.cli.remote import check_command
+
+        check_command(" ".join(ctx.command_path.split()[1:]))
+        return super().invoke(ctx)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The usage line's words, without the braces that Typer puts around an argument."""
         return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
@@ -138,7 +153,8 @@ class Doors(TyperGroup):
         """Read the group's own words; the outermost group sees whether JSON is wanted."""
         if parent is None:
             _json_wanted[:] = [True] if "--json" in args else []
-            _home_given.clear()
+            _places_given.clear()
+            _remote.clear()
         try:
             return super().make_context(info_name, args, parent, **extra)
         except Usage as error:
@@ -148,8 +164,9 @@ class Doors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no error of ours leaves as a traceback."""
-        if ctx.parent is None and ctx.params.get("home"):
-            _home_given[:] = [near(ctx.params["home"])]
+        if ctx.parent is None:
+            _remote[:] = [ctx.params["_remote"]] if ctx.params.get("_remote") else []
+            _places_given[:] = _typed_places(ctx.params)
         try:
             return super().invoke(ctx)
         except RoundsmanError as error:
@@ -173,6 +190,12 @@ class Doors(TyperGroup):
         if name and not name.startswith("-") and name not in self.commands:
             raise unknown("command", name, [n for n, c in self.commands.items() if not c.hidden])
         return super().resolve_command(ctx, args)
+
+
+def _typed_places(typed: Mapping[str, Any]) -> list[str]:
+    home, remote = typed.get("home"), remote_url()
+    words = [f"--home {shlex.quote(near(home))}"] if home else []
+    return [*words, f"--remote {shlex.quote(remote)}"] if remote else words
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> Mistake:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roundsman.cli.approvals import Note, review_of
+from roundsman.cli.approvals import Note
 from roundsman.cli.complaint import Doors, Json, Quick, print_json, unknown
 from roundsman.errors import Mistake
 
 if TYPE_CHECKING:
-    from roundsman.cli.ledger import Memory
+    from roundsman.cli.ledger import Reads
     from roundsman.rules.finding import Finding
 
 STATES = ("open", "acknowledged", "resolved")
@@ -49,16 +49,15 @@ def list_findings(
     as_json: Json = False,
 ) -> None:
     """List what is open or acknowledged, the latest seen first."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store import findings as kept
+    from roundsman.cli.ledger import open_reads
+    from roundsman.store.findings import Wanted
 
     states = _names("state", state, STATES)
     if not states and not everything:
         states = ("open", "acknowledged")
     severities = _names("severity", severity, SEVERITIES)
-    memory = open_memory()
-    wanted = kept.Wanted(states, severities, agent, round_name, limit)
-    found = kept.list_findings(memory.ledger, memory.org, wanted)
+    wanted = Wanted(states, severities, agent, round_name, limit)
+    found = open_reads().findings(wanted)
     if as_json:
         print_json({"findings": [item.model_dump(mode="json") for item in found]})
     elif found:
@@ -91,12 +90,9 @@ def show_finding(finding_id: FindingId, as_json: Json = False) -> None:
 @findings.command("ack", cls=Quick)
 def acknowledge_finding(finding_id: FindingId, note: Note = None, as_json: Json = False) -> None:
     """Take a finding on: no reminders any more, unless it worsens."""
-    from roundsman.store import findings as kept
-
-    memory, finding = _find(finding_id)
-    review = review_of(memory, note)
-    after = kept.acknowledge(memory.ledger, memory.org, finding.fingerprint, review)
-    _tell(after, f"acknowledged by {review.who}", as_json)
+    reads, finding = _find(finding_id)
+    after = reads.acknowledge(finding.fingerprint, note)
+    _tell(after, f"acknowledged by {after.acknowledged_by}", as_json)
 
 
 @findings.command("mute", cls=Quick)
@@ -112,32 +108,25 @@ def mute_finding(
     as_json: Json = False,
 ) -> None:
     """Let nobody hear of a finding for a time; it is still recorded."""
-    from roundsman.store import findings as kept
-
     end = _end(length, until, datetime.now(UTC))
-    memory, finding = _find(finding_id)
-    review = review_of(memory, reason)
-    after = kept.mute(memory.ledger, memory.org, finding.fingerprint, end, review)
+    reads, finding = _find(finding_id)
+    after = reads.mute(finding.fingerprint, end, reason)
     _tell(after, f"muted until {end:%Y-%m-%d %H:%M} UTC", as_json)
 
 
 @findings.command("unmute", cls=Quick)
 def unmute_finding(finding_id: FindingId, as_json: Json = False) -> None:
     """Let people hear of a finding again, at its round's next look."""
-    from roundsman.store import findings as kept
-
-    memory, finding = _find(finding_id)
-    review = review_of(memory, None)
-    after = kept.unmute(memory.ledger, memory.org, finding.fingerprint, review)
+    reads, finding = _find(finding_id)
+    after = reads.unmute(finding.fingerprint)
     _tell(after, "muted no more", as_json)
 
 
-def _find(finding_id: str) -> tuple[Memory, Finding]:
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store.findings import get_finding
+def _find(finding_id: str) -> tuple[Reads, Finding]:
+    from roundsman.cli.ledger import open_reads
 
-    memory = open_memory()
-    return memory, get_finding(memory.ledger, memory.org, finding_id)
+    reads = open_reads()
+    return reads, reads.finding(finding_id)
 
 
 def _tell(finding: Finding, became: str, as_json: bool) -> None:

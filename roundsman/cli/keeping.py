@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roundsman.cli.complaint import FAILED, Doors, Json, Quick, print_json, unknown
+from roundsman.cli.complaint import FAILED, Doors, Json, Quick, print_json, remote_url, unknown
 from roundsman.cli.present import count
 
 if TYPE_CHECKING:
     from roundsman.cli.ledger import Memory
+    from roundsman.cli.remote import Shelf
     from roundsman.store.artifacts import ArtifactStore
 
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="Whose files are meant.")]
@@ -25,7 +26,18 @@ artifacts = typer.Typer(
 )
 
 
-def _shelf() -> ArtifactStore:
+def _shelf() -> ArtifactStore | Shelf:
+    """The artifacts of this machine, or those of the API that `--remote` names."""
+    remote = remote_url()
+    if remote is None:
+        return _own_shelf()
+    from roundsman.cli.remote import Shelf
+    from roundsman.client import Client
+
+    return Shelf(Client(remote))
+
+
+def _own_shelf() -> ArtifactStore:
     from roundsman.settings import get_settings
     from roundsman.store.artifacts import ArtifactStore
 
@@ -58,9 +70,9 @@ def list_artifacts(
 
 
 def _require_agent(name: str, with_files: list[str]) -> None:
-    from roundsman import catalog
+    from roundsman.cli.ledger import list_cards
 
-    known = [card.name for card in catalog.cards() if not card.operation]
+    known = [card.name for card in list_cards()]
     if name not in known:
         raise unknown("agent", name, sorted({*known, *with_files}))
 
@@ -79,14 +91,14 @@ def path_artifact(
     file: Annotated[str | None, typer.Argument(metavar="FILE", help="Unset: the folder.")] = None,
 ) -> None:
     """Print where a file or an agent's folder is."""
-    shelf = _shelf()
+    shelf = _own_shelf()
     if file is not None:
         _require(shelf, agent, file)
     path = shelf.locate(file or "any", agent)
     typer.echo(str(path if file else path.parent))
 
 
-def _require(shelf: ArtifactStore, agent: str, file: str) -> None:
+def _require(shelf: ArtifactStore | Shelf, agent: str, file: str) -> None:
     known = shelf.list_files(agent, "*")
     if file not in known:
         raise unknown(f"artifact of {agent}", file, known[:20])

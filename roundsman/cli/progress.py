@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from roundsman.cli.ledger import Memory
+    from roundsman.cli.ledger import Reads
     from roundsman.store.records import EventRow
 
 POLL_SECONDS = 0.1
+REMOTE_POLL_SECONDS = 0.5
 SWEEP_SECONDS = 2.0
 LAST_KINDS = frozenset({"run_finished", "run_failed", "run_refused"})
 
 Seen = Callable[["EventRow"], None]
 
 
-def follow(memory: Memory, run_id: str, after: int = 0) -> Iterator[EventRow]:
+def follow(reads: Reads, run_id: str, after: int = 0) -> Iterator[EventRow]:
     """The run's events as they are written, until its last one; a dead run is closed meanwhile."""
-    from roundsman.store.events import read_events
-    from roundsman.store.sweep import sweep
-
+    pause = POLL_SECONDS if reads.settings.remote is None else REMOTE_POLL_SECONDS
     quiet_since = time.monotonic()
     while True:
-        events = read_events(memory.ledger, memory.org, after=after, run_id=run_id)
+        events = reads.events(run_id, after)
         for event in events:
             after = event.seq
             yield event
@@ -42,9 +41,9 @@ def follow(memory: Memory, run_id: str, after: int = 0) -> Iterator[EventRow]:
         if events:
             quiet_since = time.monotonic()
         elif time.monotonic() - quiet_since > SWEEP_SECONDS:
-            sweep(memory.ledger)
+            reads.sweep()
             quiet_since = time.monotonic()
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
 
 
 QUIET_KINDS = frozenset({"artifact_intended", "run_queued"})
@@ -119,15 +118,15 @@ class StepList:
         return drawn
 
 
-def watch_run(memory: Memory, run_id: str, quiet: bool = False) -> str:
+def watch_run(reads: Reads, run_id: str, quiet: bool = False) -> str:
     """Show the run until it ends; returns its status."""
     if quiet or not sys.stdout.isatty():
-        return _watch(memory, run_id, None if quiet else Lines().take)
+        return _watch(reads, run_id, None if quiet else Lines().take)
     from rich.live import Live
 
     steps = StepList()
     with Live(refresh_per_second=8, transient=False) as live:
-        return _watch(memory, run_id, lambda event: _redraw(live, steps, event))
+        return _watch(reads, run_id, lambda event: _redraw(live, steps, event))
 
 
 def _redraw(live: Live, steps: StepList, event: EventRow) -> None:
@@ -135,9 +134,9 @@ def _redraw(live: Live, steps: StepList, event: EventRow) -> None:
     live.update(steps.draw())
 
 
-def _watch(memory: Memory, run_id: str, show: Seen | None) -> str:
+def _watch(reads: Reads, run_id: str, show: Seen | None) -> str:
     last: EventRow | None = None
-    for event in follow(memory, run_id):
+    for event in follow(reads, run_id):
         if show is not None:
             show(event)
         last = event

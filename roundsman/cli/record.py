@@ -42,8 +42,7 @@ def history(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store import runs
+    from roundsman.cli.ledger import list_cards, open_reads
     from roundsman.store.records import HistoryFilter
 
     wanted = HistoryFilter(
@@ -55,20 +54,17 @@ def history(
         limit=limit,
         offset=offset,
     )
-    memory = open_memory()
-    found, total = runs.history(memory.ledger, memory.org, wanted)
+    reads = open_reads()
+    found, total = reads.history(wanted)
     if agent_type and not found:
-        _require_agent(agent_type)
+        _require_agent(agent_type, [card.name for card in list_cards(operations=True)])
     if as_json:
         print_json({"runs": [_brief(row) for row in found], "total": total})
         return
     _print_history(found, total, wanted)
 
 
-def _require_agent(name: str) -> None:
-    from roundsman import catalog
-
-    known = [card.name for card in catalog.cards()]
+def _require_agent(name: str, known: list[str]) -> None:
     if name not in known:
         raise unknown("agent", name, known)
 
@@ -130,22 +126,19 @@ def show(
     events: Annotated[bool, typer.Option(help="List every event too.")] = True,
 ) -> None:
     """Tell everything about one run: steps, times, verdict, gaps, artifacts, events."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.cli.summary import files_of, print_run
-    from roundsman.store import runs
-    from roundsman.store.events import read_events
+    from roundsman.cli.ledger import open_reads
+    from roundsman.cli.summary import print_run
 
-    memory = open_memory()
-    row = memory.run(run_id)
-    steps = runs.steps(memory.ledger, memory.org, row.run_id)
-    told = read_events(memory.ledger, memory.org, run_id=row.run_id)
+    reads = open_reads()
+    row = reads.run(run_id)
+    steps, told = reads.steps(row.run_id), reads.events(row.run_id)
     if as_json:
         document = row.model_dump(mode="json")
         document["steps"] = [step.model_dump(mode="json") for step in steps]
         document["events"] = [event._asdict() for event in told]
         print_json(document)
         return
-    print_run(row, steps, files_of(memory, row.run_id))
+    print_run(row, steps, reads.files(row.run_id))
     if events:
         _print_events(told)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roundsman.cli.complaint import Json, unknown
+from roundsman.cli.complaint import Json, remote_url, unknown
 from roundsman.cli.completion import names_to_run
 from roundsman.cli.record import RunId
 from roundsman.errors import Mistake
@@ -60,18 +60,26 @@ def run(
     if live:
         params |= {"dry_run": False, "allow_actions": True}
     if explain:
+        _require_here()
         explain_run(name, params, as_json)
         return
     run_to_end(Wish(name, params, fail_on, as_json))
 
 
+def _require_here() -> None:
+    remote = remote_url()
+    if remote is not None:
+        said = f"--explain asks the systems of this machine and not '{remote}'"
+        raise Mistake(said, "leave out --remote, or run it there")
+
+
 def retry(run_id: RunId, as_json: Json = False) -> None:
     """Run again what failed, with the parameters it had."""
-    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.ledger import open_reads
     from roundsman.cli.record import require_closed
     from roundsman.cli.start import Wish, run_to_end
 
-    row = open_memory().run(run_id)
+    row = open_reads().run(run_id)
     require_closed(row, "retry")
     if row.status == "success":
         raise Mistake(
@@ -84,31 +92,29 @@ def retry(run_id: RunId, as_json: Json = False) -> None:
 
 def watch(run_id: RunId, as_json: Json = False) -> None:
     """Show a run's events as they happen, until it ends; with --json what `run` prints then."""
-    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.ledger import open_reads
     from roundsman.cli.progress import watch_run
     from roundsman.cli.start import end_with, tell
 
-    memory = open_memory()
-    row = memory.run(run_id)
-    status = watch_run(memory, row.run_id, quiet=as_json)
+    reads = open_reads()
+    row = reads.run(run_id)
+    status = watch_run(reads, row.run_id, quiet=as_json)
     if as_json:
-        tell(memory, memory.run(row.run_id), as_json)
+        tell(reads, reads.run(row.run_id), as_json)
     end_with(status)
 
 
 def cancel(run_id: RunId, as_json: Json = False) -> None:
     """Ask a run to stop; it does so at its next step or operation."""
-    from roundsman.cli.complaint import print_json
-    from roundsman.cli.ledger import open_memory
-    from roundsman.cli.start import who
-    from roundsman.store import runs
+    from roundsman.cli.complaint import hint, print_json
+    from roundsman.cli.ledger import open_reads
 
-    memory = open_memory()
-    row = memory.run(run_id)
+    reads = open_reads()
+    row = reads.run(run_id)
     if row.status not in ("queued", "running"):
         raise Mistake(f"run '{row.run_id}' has ended as {row.status}", "nothing is to be cancelled")
-    runs.request_cancel(memory.ledger, memory.org, row.run_id, who(memory.settings))
+    reads.cancel(row.run_id)
     if as_json:
         print_json({"run_id": row.run_id, "cancel_requested": True})
         return
-    typer.echo(f"asked run {row.run_id} to stop; see it end: roundsman watch {row.run_id[:8]}")
+    hint(f"asked run {row.run_id} to stop; see it end: roundsman watch {row.run_id[:8]}")

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
 
-from roundsman.cli.complaint import BY_VERDICT, FAILED, MISTAKEN, STOPPED, complain, print_json
-from roundsman.cli.ledger import open_memory
+from roundsman.cli.complaint import (
+    BY_VERDICT,
+    FAILED,
+    MISTAKEN,
+    STOPPED,
+    complain,
+    print_json,
+    remote_url,
+)
+from roundsman.cli.ledger import open_memory, open_reads, who
 from roundsman.errors import Cancelled, Mistake, RoundsmanError
 
 if TYPE_CHECKING:
-    from roundsman.catalog import Started
-    from roundsman.cli.ledger import Memory
-    from roundsman.settings import Settings
+    from roundsman.cli.ledger import Begun, Reads
     from roundsman.store.records import AuditRow
 
 EXIT_CODES = {"success": 0, "cancelled": STOPPED, "refused": MISTAKEN}
@@ -33,15 +39,13 @@ class Wish(NamedTuple):
     fail_code: int = BY_VERDICT
 
 
-def who(settings: Settings) -> str:
-    """Who is typing: the e-mail of the settings, else the name the system knows."""
-    import getpass
+def begin(name: str, params: Mapping[str, Any], retry_of: str | None = None) -> Begun:
+    """Ring at the catalog: a child process starts on it at once; or have the API do so."""
+    url = remote_url()
+    if url is not None:
+        from roundsman.cli.remote import Remote
 
-    return settings.user_email or getpass.getuser()
-
-
-def begin(name: str, params: Mapping[str, Any], retry_of: str | None = None) -> Started:
-    """Ring at the catalog: a child process starts on it at once."""
+        return Remote(url).begin(name, params, retry_of)
     from roundsman import catalog
     from roundsman.settings import get_settings
 
@@ -60,7 +64,7 @@ def begin(name: str, params: Mapping[str, Any], retry_of: str | None = None) -> 
     return catalog.start(order, settings, child)
 
 
-def accepted(started: Started) -> str:
+def accepted(started: Begun) -> str:
     """The run's id once it stands in the ledger; raises what the run was refused for."""
     message = started.queued()
     if "refused" in message:
@@ -77,10 +81,12 @@ class TurnedDown(Mistake):
 
 
 def turn_down(name: str, mistake: Mistake) -> TurnedDown:
-    """Write down that what was typed could not even be asked for."""
+    """Write down that what was typed could not even be asked for, in the ledger of this machine."""
     from roundsman.store import runs
     from roundsman.store.records import Ask, AskedBy
 
+    if remote_url() is not None:
+        return TurnedDown(str(mistake), None)
     memory = open_memory()
     ask = Ask(
         agent_type=name.partition("/")[0],
@@ -108,10 +114,10 @@ def run_to_end(wish: Wish) -> None:
     except KeyboardInterrupt:
         started.interrupt()
         raise typer.Exit(STOPPED) from None
-    memory = open_memory()
-    follow_to_end(memory, started, run_id, quiet=wish.as_json)
-    row = memory.run(run_id)
-    tell(memory, row, wish.as_json)
+    reads = open_reads()
+    follow_to_end(reads, started, run_id, quiet=wish.as_json)
+    row = reads.run(run_id)
+    tell(reads, row, wish.as_json)
     if row.status == "success" and _is_bad(row.verdict, wish.fail_on):
         raise typer.Exit(wish.fail_code)
     end_with(row.status)
@@ -123,30 +129,30 @@ def leave(refused: TurnedDown) -> NoReturn:
     raise typer.Exit(MISTAKEN) from refused
 
 
-def follow_to_end(memory: Memory, started: Started, run_id: str, quiet: bool) -> None:
+def follow_to_end(reads: Reads, started: Begun, run_id: str, quiet: bool) -> None:
     """Show the run until it ends; Ctrl-C asks it to stop, a second one leaves it alone."""
     from roundsman.cli.progress import watch_run
 
     try:
-        watch_run(memory, run_id, quiet)
+        watch_run(reads, run_id, quiet)
     except KeyboardInterrupt:
         typer.echo("stopping the run ... (again: leave it)", err=True)
         started.interrupt()
         try:
-            watch_run(memory, run_id, quiet=True)
+            watch_run(reads, run_id, quiet=True)
         except KeyboardInterrupt:
             raise typer.Exit(STOPPED) from None
 
 
-def tell(memory: Memory, row: AuditRow, as_json: bool) -> None:
+def tell(reads: Reads, row: AuditRow, as_json: bool) -> None:
     """Print the run that has ended, as a document or for a person."""
-    from roundsman.cli.summary import files_of, print_ended, run_document
+    from roundsman.cli.summary import print_ended, run_document
 
-    files = files_of(memory, row.run_id)
+    files = reads.files(row.run_id)
     if as_json:
         print_json(run_document(row) | {"files": [str(path) for path in files]})
     else:
-        print_ended(row, files, memory.settings)
+        print_ended(row, files, reads.settings)
     if row.status not in ("success", "cancelled"):
         complain_of(row, as_json)
 

@@ -12,7 +12,6 @@ from roundsman.cli.complaint import hint
 from roundsman.cli.present import field, near, short, styled, table, text
 
 if TYPE_CHECKING:
-    from roundsman.cli.ledger import Memory
     from roundsman.settings import Settings
     from roundsman.store.records import AuditRow, StepRow
 
@@ -131,18 +130,6 @@ def reason_words(reason: Mapping[str, Any]) -> str:
     return f"{words}: {reason['quote']}" if reason.get("quote") else words
 
 
-def files_of(memory: Memory, run_id: str) -> list[Path]:
-    """The files that the run left behind, those that still exist."""
-    from roundsman.store.artifacts import ArtifactStore
-    from roundsman.store.history import artifact_rows
-
-    agent = memory.run(run_id).agent_type
-    shelf = ArtifactStore(memory.settings.artifacts, memory.org)
-    rows = artifact_rows(memory.ledger, memory.org, run_id)
-    paths = [shelf.locate(row.path, agent) for row in rows if row.state == "written"]
-    return [path for path in paths if path.exists()]
-
-
 def print_ended(
     row: AuditRow, files: list[Path], settings: Settings, command: str | None = None
 ) -> None:
@@ -153,13 +140,15 @@ def print_ended(
     _print_error(row)
     print_findings(row, files)
     _print_next(row, files, command or _command(settings))
-    server = settings.prefect_url()
+    server = None if settings.remote else settings.prefect_url()
     # A run that never began has no page there: the server did not answer, or said no.
     if server and row.started_at:
         typer.echo(f"  {server.removesuffix('/api')}/runs/flow-run/{row.run_id}")
 
 
 def _command(settings: Settings) -> str:
+    if settings.remote:
+        return f"roundsman --remote {settings.remote}"
     usual = settings.home == Path("~/.roundsman").expanduser()
     return "roundsman" if usual else f"roundsman --home {near(settings.home)}"
 

@@ -132,9 +132,9 @@ def build_models(settings: Settings) -> None:
 
 def _where_to_look(settings: Settings, row: AuditRow, seconds: float) -> None:
     from roundsman.cli.ledger import open_memory
-    from roundsman.cli.summary import files_of, print_ended
+    from roundsman.cli.summary import print_ended
 
-    files = files_of(open_memory(), row.run_id)
+    files = open_memory().files(row.run_id)
     say()
     command = f"{_roundsman()} --home {near(settings.home)}"
     print_ended(row, files, settings, command=command)
