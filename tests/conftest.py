@@ -16,6 +16,7 @@ SERVERS = {
     "elasticsearch": "Elasticsearch: Maven, unzip and a JDK >= 21, or "
     "ROUNDSMAN_TEST_ELASTICSEARCH_URL of a server that is already there",
     "bigquery": "BigQuery's wire format: python -m tests.servers.bigquery install",
+    "chromium": "Chromium and its driver: apt-get install chromium chromium-driver",
     "promtool": "Prometheus and its promtool: apt-get install prometheus",
 }
 NOT_RUN = "not run: needs "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 import time
 from collections import OrderedDict
@@ -12,17 +13,20 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from roundsman.api.guard import hostname_of
+from roundsman.api.guard import READING, hostname_of
 from roundsman.api.problems import Throttled
 from roundsman.errors import Denied
 from roundsman.settings import LOOPBACK_HOSTS, Settings
 from roundsman.store import Ledger, keys
-from roundsman.store.keys import ApiKey, Permission
+from roundsman.store.keys import ApiKey, Owned, Permission
+from roundsman.store.sessions import recognise_session
 
 CALLERS_MAX = 10_000
 # How many children may be loading the engine at once; others wait for their turn.
 STARTS_AT_ONCE_MAX = 8
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+SESSION_COOKIE = "roundsman_session"
+CSRF_HEADER = "X-CSRF-Token"
 MAKE_ONE = "make one: roundsman keys create NAME --permission {}"
 
 _bearer = HTTPBearer(auto_error=False, description="A key of `roundsman keys create`")
@@ -111,11 +115,14 @@ def identify(
 ) -> Caller:
     """Who is calling. Raises Denied for a wrong key and for a stranger, Throttled beyond the rate.
 
-    The key stands in the Authorization header and nowhere else: addresses end up in logs.
+    The key stands in the Authorization header, or the page exchanged it for a cookie; it is
+    nowhere else: addresses end up in logs.
     """
     owned = keys.recognise(house.ledger, given.credentials) if given else None
-    address = request.client.host if request.client else ""
-    _pay(house, f"key {owned.key.key_id}" if owned else f"address {address}")
+    if "authorization" not in request.headers:
+        owned = _of_session(request, house)
+    address = address_of(request)
+    pay(house, f"key {owned.key.key_id}" if owned else f"address {address}")
     if owned is not None:
         # The settings' e-mail is that of whoever serves, not of whoever calls.
         own = {"org_id": owned.org, "user_email": None}
@@ -169,11 +176,31 @@ def ledger_of_house(house: TheHouse) -> Ledger:
     return house.ledger
 
 
-def _pay(house: House, who: str) -> None:
+def address_of(request: Request) -> str:
+    """Where the request comes from."""
+    return request.client.host if request.client else ""
+
+
+def pay(house: House, who: str) -> None:
+    """Take one of a caller's requests; raises Throttled where he has none left."""
     seconds = house.rates.take(who, time.monotonic())
     if seconds:
         most = house.settings.api_requests_per_minute
         raise Throttled(f"more than {most:,} requests a minute are not answered", seconds)
+
+
+def _of_session(request: Request, house: House) -> Owned | None:
+    """Whose cookie came along; what changes something has to repeat its word beside it."""
+    token = request.cookies.get(SESSION_COOKIE)
+    known = recognise_session(house.ledger, token) if token else None
+    if known is None:
+        return None
+    owned, session = known
+    told = request.headers.get(CSRF_HEADER, "").encode()
+    if request.method not in READING and not hmac.compare_digest(told, session.csrf.encode()):
+        said = f"a change by cookie needs the header {CSRF_HEADER}"
+        raise Denied(said, "take its value from GET /session", status=403)
+    return owned
 
 
 def _is_here(request: Request, address: str) -> bool:

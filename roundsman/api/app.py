@@ -23,8 +23,11 @@ from roundsman.api import (
     health,
     history,
     metrics,
+    page,
     problems,
+    rounds,
     runs,
+    session,
     stream,
 )
 from roundsman.api.guard import HEADER, Guard
@@ -43,7 +46,11 @@ SWEEP_SECONDS = 10.0
 
 # A fixed word is looked for before a name: /agents/history is no agent.
 ROUTERS: tuple[APIRouter, ...] = (
+    page.router,
     health.router,
+    session.opening,
+    session.router,
+    rounds.router,
     metrics.router,
     execute.router,
     history.router,
@@ -54,8 +61,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     findings.router,
 )
-# What these answer is nobody's secret: balancers ask them, and they have no key.
-OPEN = (health.router,)
+# What these answer is nobody's secret: balancers ask them, and the page's own files hold no facts.
+OPEN = (page.router, health.router, session.opening)
 
 _log = get_logger(__name__, component="api")
 

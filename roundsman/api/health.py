@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse
 
+from roundsman.api import page
 from roundsman.api.access import TheHouse
 from roundsman.api.problems import documented, example
 from roundsman.errors import Unready
@@ -14,10 +16,12 @@ router = APIRouter(tags=["health"])
 _OK = {"status": "ok", "service": "roundsman"}
 
 
-@router.get("/", responses=example(_OK))
-def read_root() -> dict[str, str]:
-    """Say which service this is."""
-    return _OK
+@router.get("/", responses=example(_OK), response_model=None)
+def read_root(request: Request) -> JSONResponse | FileResponse:
+    """Say which service this is; a browser, which asks for `text/html`, is given the page."""
+    if "text/html" in request.headers.get("accept", ""):
+        return page.send("index.html")
+    return JSONResponse(_OK, headers={"Vary": "Accept"})
 
 
 @router.get("/health", responses=example(_OK))

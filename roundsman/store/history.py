@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -45,6 +46,19 @@ def history(
         rows = connection.execute(page).mappings().all()
         total = connection.execute(select(func.count()).select_from(log).where(*where)).scalar_one()
     return [AuditRow.model_validate(dict(row)) for row in rows], total
+
+
+def last_runs(ledger: Ledger, org: str, rounds: Sequence[tuple[str, str]]) -> dict[str, AuditRow]:
+    """Return the newest run of each round, which is given as its agent and its full name."""
+    found: dict[str, AuditRow] = {}
+    with ledger.reading() as connection:
+        for agent, name in rounds:
+            mine = (log.c.org_id == org, log.c.agent_type == agent, log.c.round == name)
+            query = select(log).where(*mine).order_by(log.c.id.desc()).limit(1)
+            row = connection.execute(query).mappings().first()
+            if row is not None:
+                found[name] = AuditRow.model_validate(dict(row))
+    return found
 
 
 def get_run(ledger: Ledger, org: str, run_id: str) -> AuditRow:

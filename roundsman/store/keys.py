@@ -34,6 +34,7 @@ _LISTED = " ORDER BY created_at, key_id LIMIT :limit"
 _GOOD = " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > {clock})"
 _ANY = f"SELECT 1 FROM api_keys WHERE org_id = :org{_GOOD} LIMIT 1"
 _OWNER = f"SELECT org_id, key_id FROM api_keys WHERE sha256 = :sha256{_GOOD}"
+_NAMED = f"SELECT 1 FROM api_keys WHERE org_id = :org AND key_id = :key{_GOOD}"
 _ORGS = f"SELECT DISTINCT org_id FROM api_keys WHERE true{_GOOD}"
 
 
@@ -144,6 +145,16 @@ def recognise(ledger: Ledger, secret: str) -> Owned | None:
     if owner is None or row is None or not hmac.compare_digest(told, row["sha256"]):
         return None
     return Owned(str(owner[0]), _as_key(row))
+
+
+def find_good(ledger: Ledger, org: str, key_id: str) -> Owned | None:
+    """Return a key of which only the name is known; None for one that opens nothing now."""
+    with ledger.reading() as connection:
+        values = {"org": org, "key": key_id}
+        if ledger.execute(connection, _NAMED, values).first() is None:
+            return None
+        row = read_row(connection, ledger, org, KEYS, key_id)
+    return None if row is None else Owned(org, _as_key(row))
 
 
 def _checked(permissions: Sequence[str]) -> list[str]:

@@ -39,6 +39,8 @@ def test_every_route_of_the_specification_is_there() -> None:
         ("post", "/approvals/{action_id}/approve"),
         ("post", "/approvals/{action_id}/deny"),
         ("get", "/findings"),
+        ("get", "/rounds"),
+        ("post", "/session"),
         ("post", "/findings/{fingerprint}/ack"),
         ("post", "/findings/{fingerprint}/mute"),
     }
@@ -75,4 +77,4 @@ def test_examples_of_bodies_are_accepted() -> None:
 def test_the_way_to_show_a_key_is_documented() -> None:
     assert DOCUMENT["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     without = [path for _, path, route in ROUTES if not route.get("security")]
-    assert sorted(set(without)) == ["/", "/health", "/ready"]
+    assert sorted(set(without)) == ["/", "/health", "/ready", "/session"]
