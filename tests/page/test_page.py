@@ -248,6 +248,18 @@ def test_a_report_is_text_whatever_is_written_in_it(api: Api, browser: Browser) 
     assert told["was"]
 
 
+def test_however_many_tabs_are_open_the_next_one_is_served(api: Api, browser: Browser) -> None:
+    # A browser opens six connections to one server, and a stream holds one for as long as it is.
+    whole_run(api.ledger)
+    for number in range(9):
+        if number % 3 == 0:
+            browser.driver.switch_to.new_window("tab")
+        browser.driver.get("about:blank")
+        browser.driver.get(f"{api.url}/#/history")
+        browser.has("1 to 1 of 1")
+        browser.until(lambda: browser.find("#live").text == "live")
+
+
 def test_a_view_that_cannot_be_read_says_so_and_can_be_tried_again(
     api: Api, browser: Browser
 ) -> None:

@@ -18,6 +18,7 @@ const main = document.getElementById("main");
 let shown = null;
 let soon = null;
 let state = "off";
+let wasLive = false;
 
 function show() {
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
@@ -70,7 +71,10 @@ function changed(now) {
   live.dataset.state = now;
   lost.hidden = now !== "reconnecting";
   lost.textContent = now === "reconnecting" ? "The server does not answer. What you see may be old; it is tried again." : "";
-  if (now === "live" && was === "reconnecting") { announce("Connected again."); if (!shown?.isStill) refresh(); }
+  if (now !== "live" || was === "live") return;
+  if (was === "reconnecting") announce("Connected again.");
+  if (wasLive && !shown?.isStill) refresh();
+  wasLive = true;
 }
 
 function locked() {
@@ -122,6 +126,20 @@ async function open() {
   }
 }
 
+// A browser opens six connections to a server, for all its tabs: who is not looked at gives his back.
+function pause() {
+  if (!shown) return;
+  stop();
+  changed("off");
+}
+
+function resume() {
+  if (shown && state === "off") listen(heard, changed);
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? pause() : resume()));
+window.addEventListener("pagehide", pause);
+window.addEventListener("pageshow", resume);
 window.addEventListener("hashchange", () => session && location.hash !== "#main" && show());
 window.addEventListener("locked", locked);
 document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
