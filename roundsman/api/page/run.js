@@ -94,10 +94,16 @@ function reasons(told) {
   // The summary says again what its parts said.
   const found = collect({ ...parts, summary }, []).filter(({ reason }) => !quotes.has(reason.quote) && quotes.add(reason.quote));
   const gaps = (told.artifacts?.gaps || []).map((gap) => h("li", {}, chip("unknown"), " ", typeof gap === "string" ? gap : `${gap.step || ""} ${gap.message || gap.said || JSON.stringify(gap)}`));
-  if (!found.length && !gaps.length) return empty(told.status === "running" ? "The verdict comes at the end." : "The verdict names no reason: nothing was out of bounds.");
+  if (!found.length && !gaps.length) return empty(unreasoned(told));
   const lines = found.map(({ part, reason }) => h("li", {}, h("strong", {}, part.replaceAll("_", " ")), " ", reason.quote,
     h("span", { class: "quiet" }, ` ${reason.signal}${reason.threshold === null || reason.threshold === undefined ? "" : `, threshold ${reason.threshold}`}`)));
   return h("ul", { class: "reasons" }, lines, gaps);
+}
+
+function unreasoned(told) {
+  if (told.status === "running") return "The verdict comes at the end.";
+  if (!told.verdict) return "There is no verdict: the run ended before it.";
+  return told.verdict === "healthy" ? "Nothing was out of bounds." : "The verdict names no reason.";
 }
 
 function collect(value, path) {
