@@ -139,3 +139,15 @@ def test_foreign_prefect_variables_are_named(monkeypatch):
 
 def test_a_secret_is_not_shown(tmp_path):
     assert "hunter2" not in repr(Settings(home=tmp_path, prefect_auth="u:hunter2"))
+
+
+def test_a_run_learns_neither_whom_commands_ask_nor_with_which_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ROUNDSMAN_REMOTE", "https://roundsman.example.org")
+    monkeypatch.setenv("ROUNDSMAN_API_KEY", "rk_not_for_agents")
+    settings = Settings(home=tmp_path)
+    assert settings.remote == "https://roundsman.example.org"
+    left = settings.child_environment()
+    assert not {"ROUNDSMAN_REMOTE", "ROUNDSMAN_API_KEY"} & left.keys()
+    assert left["ROUNDSMAN_HOME"] == str(tmp_path)

@@ -145,9 +145,17 @@ class Remote:
         from pathlib import Path
 
         agent = self.client.run(run_id).agent_type
-        told = [event for event in self.events(run_id) if event.kind == "artifact_written"]
-        names = sorted({str((event.payload or {}).get("path", "")) for event in told} - {""})
-        return [Path(agent, name) for name in names]
+        names: set[str] = set()
+        after: int | None = 0
+        while after is not None:
+            page = self.client.timeline(run_id, after)
+            names |= {
+                str(event["payload"]["path"])
+                for event in page.events
+                if event["kind"] == "artifact_written" and event["payload"]
+            }
+            after = page.next_after
+        return [Path(agent, name) for name in sorted(names)]
 
     def sweep(self) -> None:
         """Nothing: whoever serves the API does it."""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roundsman.settings import get_settings
+from roundsman.store import actions, runs
 from roundsman.store.artifacts import ArtifactStore
+from roundsman.store.records import HistoryFilter, Note
 from tests.api.conftest import serve
-from tests.api.served import Api
+from tests.api.served import Api, until
 from tests.api.test_reading import ERROR, ask, see
 from tests.cli.conftest import Said
+from tests.cli.test_run import Terminal
 from tests.copies import ROOT
 from tests.servers.prefect_server import PrefectServer
+from tests.store.permits import live, proposal
 from tests.store.words import ORG, begin, finish, queue, step
 
 __all__ = ["serve"]
@@ -138,6 +144,21 @@ def test_a_file_is_printed_and_a_wrong_name_lists_the_known_ones(
     assert (wrong.code, "known are warehouse_health" in wrong.err) == (2, True)
 
 
+def test_the_files_of_a_run_are_named_as_artifacts_show_takes_them(
+    api: Api, elsewhere: Callable[..., Said]
+) -> None:
+    run_id = begin(api.ledger)
+    # More than a page of the timeline tells.
+    notes = [Note(kind="gap", payload={"said": "none"}) for _ in range(1_000)]
+    file = {"path": "x.md", "bytes": 3, "sha256": "0" * 64}
+    notes += [Note(kind=f"artifact_{word}", payload=file) for word in ("intended", "written")]
+    for note in notes:
+        runs.note(api.ledger, ORG, run_id, 1, note)
+    finish(api.ledger, run_id)
+    assert elsewhere("watch", run_id, "--json").document["files"] == ["warehouse_health/x.md"]
+    assert "\nFiles\n  warehouse_health/x.md\n" in elsewhere("show", run_id, "--no-events").out
+
+
 def test_what_people_say_is_kept_where_the_ledger_is(
     api: Api, elsewhere: Callable[..., Said]
 ) -> None:
@@ -223,3 +244,46 @@ def test_a_run_is_started_elsewhere_shown_and_ends_with_its_code(
     assert (unknown.code, "Invalid agent_type: 'nosuch'" in unknown.err) == (2, True)
     live = command(*there, "run", "looking/quick", "--live")
     assert (live.code, "needs a key with the permission 'write'" in live.err) == (2, True)
+
+
+@pytest.mark.engine
+def test_a_yes_given_elsewhere_starts_the_run_that_acts_there(
+    serve: Callable[..., Api],
+    command: Callable[..., Said],
+    prefect_server: PrefectServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    api = serve(prefect_api_url=prefect_server.url)
+    run_id = live(api.ledger, agent_type="looking", round="looking/quick", params={})
+    wish = proposal(verdict="ask", agent="looking", round="looking/quick")
+    key = actions.propose(api.ledger, ORG, run_id, 1, wish).action_id
+    finish(api.ledger, run_id)
+    monkeypatch.setenv("ROUNDSMAN_API_KEY", api.key("read", "approve"))
+    told = command("--remote", api.url, "approvals", "approve", key[:8], "--json")
+    acting = runs.get_run(api.ledger, ORG, told.document["run_id"])
+    assert (told.code, acting.action_id, acting.status) == (0, key, "success")
+    again = command("--remote", api.url, "approvals", "approve", key)
+    assert (again.code, len(again.err.splitlines())) == (2, 1)
+
+
+@pytest.mark.engine
+def test_ctrl_c_stops_the_run_that_goes_on_elsewhere(
+    serve: Callable[..., Api],
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    api = serve(prefect_api_url=prefect_server.url)
+    key = {"ROUNDSMAN_API_KEY": api.key("read", "write"), "ROUNDSMAN_REMOTE": api.url}
+    terminal = Terminal(tmp_path / "desk", **key)
+    process = terminal.begin("run", "looking/quick", "-p", "seconds=60")
+    wanted = HistoryFilter(status="running")
+    (row,) = until(lambda: runs.history(api.ledger, ORG, wanted)[0], 60)
+    until(lambda: runs.steps(api.ledger, ORG, row.run_id), 60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, "stopping the run" in err) == (130, True), out
+    assert runs.get_run(api.ledger, ORG, row.run_id).status == "cancelled"
+    assert not (tmp_path / "desk" / "ledger.db").exists()
