@@ -69,7 +69,7 @@ def list_findings(
 @findings.command("show", cls=Quick)
 def show_finding(finding_id: FindingId, as_json: Json = False) -> None:
     """Tell everything about one finding: what, since when, who knows, what is untold."""
-    from roundsman.cli.present import field
+    from roundsman.cli.present import field, say
     from roundsman.cli.summary import reason_words, styled_severity
 
     _, finding = _find(finding_id)
@@ -77,10 +77,11 @@ def show_finding(finding_id: FindingId, as_json: Json = False) -> None:
     if as_json:
         print_json(document)
         return
-    typer.echo(f"{styled_severity(document)} {finding.kind} of {finding.subject}: {finding.state}")
-    typer.echo(f"  {finding.said}")
+    said = f" {finding.kind} of {finding.subject}: {finding.state}"
+    say(said, mark=styled_severity(document))
+    say(f"  {finding.said}")
     for reason in document["reasons"]:
-        typer.echo(f"  - {reason_words(reason)}")
+        say(f"  - {reason_words(reason)}")
     for name, value in _facts(finding):
         field(name, value)
     if finding.state == "open":
@@ -130,10 +131,12 @@ def _find(finding_id: str) -> tuple[Reads, Finding]:
 
 
 def _tell(finding: Finding, became: str, as_json: bool) -> None:
+    from roundsman.cli.present import say
+
     if as_json:
         print_json(finding)
     else:
-        typer.echo(f"{finding.fingerprint} ({finding.kind} of {finding.subject}): {became}")
+        say(f"{finding.fingerprint} ({finding.kind} of {finding.subject}): {became}")
 
 
 def _names(what: str, typed: str | None, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from roundsman.cli.complaint import hint
-from roundsman.cli.present import field, near, short, styled, table, text
+from roundsman.cli.present import field, near, say, short, styled, table, text
 
 if TYPE_CHECKING:
     from roundsman.settings import Settings
@@ -72,9 +72,9 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
     if gaps:
         typer.echo("\nNot seen")
     for gap in gaps:
-        typer.echo(f"  {gap.get('step')}: {gap.get('said')}")
+        say(f"  {gap.get('step')}: {gap.get('said')}")
         if gap.get("remedy"):
-            typer.echo(f"    {gap['remedy']}")
+            say(f"    {gap['remedy']}")
     if files:
         typer.echo("\nFiles")
     for path in files:
@@ -86,7 +86,7 @@ def _print_acts(found: Mapping[str, Any]) -> None:
     remediation = _mapping(found.get("remediation"))
     if remediation:
         word = "triggered" if remediation.get("triggered") else str(remediation.get("reason", ""))
-        typer.echo(f"\nRemediation {word}: {remediation.get('said', '')}")
+        say(f"\nRemediation {word}: {remediation.get('said', '')}")
     for action in map(_mapping, _list(found.get("pending_actions"))):
         key = str(action.get("action_id", ""))[:12]
         hint(f"  waits for an answer: roundsman approvals approve {key}, or deny {key}")
@@ -97,20 +97,19 @@ def _print_acts(found: Mapping[str, Any]) -> None:
     if sent:
         typer.echo("\nTold")
     for one in sent:
-        typer.echo(f"  {one.get('state')}: {one.get('title')}  ({one.get('channel')})")
+        say(f"  {one.get('state')}: {one.get('title')}  ({one.get('channel')})")
         if one.get("state") != "done":
-            typer.echo(f"    {one.get('said')}")
+            say(f"    {one.get('said')}")
 
 
 def _print_issues(issues: list[Any]) -> None:
     if issues:
         typer.echo("\nIssues")
     for issue in map(_mapping, issues[:ISSUES_MAX]):
-        typer.echo(
-            f"  {styled_severity(issue)} {issue.get('type', '')}: {issue.get('message', '')}"
-        )
+        said = f" {issue.get('type', '')}: {issue.get('message', '')}"
+        say(said, mark=f"  {styled_severity(issue)}")
         for reason in map(_mapping, _list(issue.get("reasons"))):
-            typer.echo(f"           {reason_words(reason)}")
+            say(f"           {reason_words(reason)}")
     if len(issues) > ISSUES_MAX:
         typer.echo(f"  and {len(issues) - ISSUES_MAX} more, in the report")
 
@@ -155,7 +154,7 @@ def _command(settings: Settings) -> str:
 
 def print_explained(told: Mapping[str, Any]) -> None:
     """What a run would do and read; nothing has been read."""
-    typer.echo(f"{told.get('name')} would take these steps: {', '.join(_list(told.get('plan')))}")
+    say(f"{told.get('name')} would take these steps: {', '.join(_list(told.get('plan')))}")
     readings = [_mapping(reading) for reading in _list(told.get("readings"))]
     if readings:
         columns = ("SYSTEM", "WHAT", "WHY", "ROWS", "OF", "BYTES")
@@ -195,7 +194,7 @@ def _print_error(row: AuditRow) -> None:
     if error:
         where = f" in step {error['step']}" if error.get("step") else ""
         kind = f"{error['type']}{where}: " if error.get("type") else ""
-        typer.echo(f"error      {kind}{error.get('message', '')}")
+        say(f"error      {kind}{error.get('message', '')}")
 
 
 def _print_steps(steps: list[StepRow]) -> None:

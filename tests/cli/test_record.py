@@ -236,7 +236,9 @@ def test_a_list_that_is_piped_has_one_whole_line_a_run(roundsman, past):
 
 
 def test_what_others_wrote_neither_colours_the_screen_nor_turns_letters_round(roundsman, past):
-    past.run("failed", error={"type": "ProviderError", "message": "\x1b[31mgo\u202eod\x9b"})
-    said = roundsman("history")
-    assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)
-    assert "[31mgood" in said.out
+    error = {"type": "ProviderError", "message": "\x1b[31mgo\u202eod\x9b"}
+    run_id = past.run("failed", error=error)
+    for words in (("history",), ("show", run_id)):
+        said = roundsman(*words)
+        assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)
+        assert "[31mgood" in said.out
