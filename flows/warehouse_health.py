@@ -24,6 +24,7 @@ from tasks.dataset import Sides, estimate_readings, open_source
 from tasks.findings import Scene, Sightings, record_findings, tell_people
 from tasks.remediation import Rebuild, pending, remediate, tell_help
 from tasks.report import copy_to_prefect, write_report
+from tasks.request import asked_for
 from tasks.survey import Survey, check_freshness, check_parity, survey_sides, told
 from tasks.transform import read_pulse
 
@@ -149,7 +150,7 @@ async def warehouse_health(params: Params) -> Outcome:
     report = _report(params, look, remediation)
     written = await write_report.named("summarize")(report)
     await copy_to_prefect(current().agent, written)
-    sent = await tell_people(scene, changes)
+    sent = await tell_people(scene, changes, asked_for(remediation))
     artifacts = report.artifacts() | {
         "files": written.files,
         "pending_actions": pending(remediation, sent),

@@ -13,7 +13,15 @@ from blocks.notify.address import secret_parts
 from blocks.patience import seconds_for
 from roundsman.errors import BudgetSpent
 from roundsman.permits import NotSent, Permit
-from roundsman.rules.messages import Message, Receipt, Templates, Topic, check_template, compose
+from roundsman.rules.messages import (
+    Event,
+    Message,
+    Receipt,
+    Templates,
+    Topic,
+    check_template,
+    compose,
+)
 from roundsman.rules.redaction import register_secret
 from roundsman.rules.windows import Probe
 
@@ -65,6 +73,10 @@ class Notify(ActingBlock, ABC):
     @abstractmethod
     def probe(self) -> Probe:
         """Whether the other side is there; never sends a message."""
+
+    def takes(self, event: Event) -> bool:
+        """Whether messages of this event are for this channel."""
+        return bool(event)
 
     def compose(self, topic: Topic) -> Message:
         """The message about a topic in this channel's words; to be made before the permit is."""

@@ -56,6 +56,10 @@ class PagerDutyNotify(RemoteNotify):
         """See the contract."""
         return f"pagerduty at '{host_of(self.url)}'"
 
+    def takes(self, event: Event) -> bool:
+        """See the contract; an alert that nothing would resolve is none."""
+        return event in ACTIONS
+
     @effect("repeatable")
     def send(self, message: Message, *, permit: Permit) -> Receipt:
         """See the contract; the 'dedup_key' makes of a repetition the same alert."""

@@ -15,7 +15,9 @@ from roundsman.rules.redaction import redact, redact_text
 from roundsman.rules.templates import Part, TemplateFault, render_template
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
-Event = Literal["opened", "worsened", "resolved", "reopened", "acknowledged", "reminder", "report"]
+Event = Literal[
+    "opened", "worsened", "resolved", "reopened", "acknowledged", "reminder", "asked", "report"
+]
 
 TITLE_CHARACTERS_MAX = 200
 TEXT_CHARACTERS_MAX = 6_000
@@ -33,6 +35,7 @@ TITLES: dict[Event, str] = {
     "reminder": "[{{ severity }}, still] {{ said }}",
     "acknowledged": "[acknowledged] {{ said }}",
     "resolved": "[resolved] {{ said }}",
+    "asked": "[asked] {{ said }}",
     "report": "{{ said }}",
 }
 _TEXT = """\
@@ -47,12 +50,33 @@ _TEXT = """\
 {% endif %}
 {% if owner %}Owner: {{ owner }}
 {% endif %}
-Seen by {{ source }} at {{ at }}{% if run_id %}, run {{ run_id }}{% endif %}
+{{ told_by }} {{ source }} at {{ at }}{% if run_id %}, run {{ run_id }}{% endif %}
 
 {% if fingerprint %}More: roundsman findings show {{ fingerprint }}
 {% endif %}
 """
-TEXTS: dict[Event, str] = dict.fromkeys(get_args(Event), _TEXT)
+_ASKED = """\
+{% if what %}To be done: {{ what }}
+{% endif %}
+{% for reason in reasons %}
+- {{ reason.quote }}
+{% endfor %}
+Answer: roundsman approvals approve {{ action_id }}, or deny {{ action_id }}
+{% if approvers %}Who may answer: {{ approvers }}
+{% endif %}
+{% if expires_at %}Until: {{ expires_at }}
+{% endif %}
+{{ told_by }} {{ source }} at {{ at }}{% if run_id %}, run {{ run_id }}{% endif %}
+
+"""
+TEXTS: dict[Event, str] = {
+    event: _ASKED if event == "asked" else _TEXT for event in get_args(Event)
+}
+# Of a problem that is over, its end was seen and not the problem.
+TOLD_BY: dict[Event, str] = {
+    "resolved": "Found gone by",
+    "asked": "Asked for by",
+}
 
 
 class _Record(BaseModel):
@@ -128,7 +152,8 @@ class Receipt(_Record):
 
 
 class Topic(_Record):
-    """What a message is about: a finding that changed, or a report. Templates name its fields.
+    """What a message is about: a finding that changed, a request, a report; templates name its
+    fields.
 
     `occasion` is what makes this message another one than the last about the same problem, for
     example when it opened; the run that happens to tell it does not belong in it.
@@ -151,6 +176,11 @@ class Topic(_Record):
     reasons: tuple[Reason, ...] = ()
     links: tuple[Link, ...] = ()
     details: dict[str, Any] = {}
+    # Of an action that waits for an answer.
+    what: str = ""
+    action_id: str = ""
+    expires_at: datetime | None = None
+    approvers: str = ""
 
     @property
     def source(self) -> str:
@@ -219,11 +249,12 @@ def _fields(topic: Topic) -> dict[str, Any]:
     """What a template may name: clean text, and lists of it; nothing is None."""
     reasons = topic.reasons[:REASONS_MAX]
     told = {name: _line(getattr(topic, name) or "") for name in _TEXT_FIELDS}
-    times = {name: _moment(getattr(topic, name)) for name in ("at", "opened_at")}
+    times = {name: _moment(getattr(topic, name)) for name in ("at", "opened_at", "expires_at")}
     return {
         **told,
         **times,
         "source": _line(topic.source),
+        "told_by": TOLD_BY.get(topic.event, "Seen by"),
         "times_seen": topic.times_seen,
         "more_reasons": len(topic.reasons) - len(reasons),
         "reasons": [_reason(reason) for reason in reasons],
@@ -233,7 +264,7 @@ def _fields(topic: Topic) -> dict[str, Any]:
 
 _TEXT_FIELDS = (
     *("event", "severity", "said", "agent", "round", "subject", "kind", "run_id"),
-    *("fingerprint", "owner"),
+    *("fingerprint", "owner", "what", "action_id", "approvers"),
 )
 
 
@@ -253,7 +284,8 @@ def _samples() -> list[Topic]:
     full = bare.model_copy(
         update={
             **dict.fromkeys(("round", "subject", "kind", "run_id", "fingerprint", "owner"), "x"),
-            "opened_at": at,
+            **dict.fromkeys(("what", "action_id", "approvers"), "x"),
+            **dict.fromkeys(("opened_at", "expires_at"), at),
             "times_seen": 2,
             "reasons": (Reason(signal="s", value=1, threshold=2, quote="q"),) * (REASONS_MAX + 1),
             "links": (Link(text="page", url="https://host.example/page"),),

@@ -86,6 +86,30 @@ def test_what_is_not_known_leaves_no_empty_line() -> None:
     assert compose(bare).text == "Seen by hourly at 2026-05-04 10:30 UTC"
 
 
+def test_of_a_problem_that_is_over_the_end_was_seen_and_not_the_problem() -> None:
+    lines = compose(topic(event="resolved")).text.splitlines()
+    assert "Found gone by warehouse_health/emails-prod at 2026-05-04 10:30 UTC, run 9a1b" in lines
+
+
+def test_a_request_says_what_exactly_why_until_when_and_how_to_answer() -> None:
+    asked = topic(
+        event="asked",
+        what="selectors [], full_refresh false",
+        action_id="ab12cd34ef56",
+        expires_at=AT,
+        approvers="ada@example.com, bob@example.com",
+        fingerprint="",
+    )
+    assert compose(asked).text.splitlines() == [
+        "To be done: selectors [], full_refresh false",
+        "- 132 keys of 3,920 are missing",
+        "Answer: roundsman approvals approve ab12cd34ef56, or deny ab12cd34ef56",
+        "Who may answer: ada@example.com, bob@example.com",
+        "Until: 2026-05-04 10:30 UTC",
+        "Asked for by warehouse_health/emails-prod at 2026-05-04 10:30 UTC, run 9a1b",
+    ]
+
+
 @pytest.mark.parametrize(
     ("event", "title"),
     [
@@ -95,6 +119,7 @@ def test_what_is_not_known_leaves_no_empty_line() -> None:
         ("reminder", "[high, still] it broke"),
         ("acknowledged", "[acknowledged] it broke"),
         ("resolved", "[resolved] it broke"),
+        ("asked", "[asked] it broke"),
         ("report", "it broke"),
     ],
 )
@@ -128,7 +153,7 @@ def test_words_of_ones_own_take_the_place_of_ours() -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ subjct }}", "the title template names the unknown field 'subjct'; known: agent, at"),
+        ("{{ subjct }}", "the title template names the unknown field 'subjct'; known: action_id, agent"),
         ("{% if event == 'resolved' %}{{ nope }}{% endif %}", "unknown field 'nope'"),
         ("{% for r in reasons %}{{ r.qoute }}{% endfor %}", "has no attribute 'qoute'"),
         ("{{ reasons[0].quote }}", "the title template fails: list object has no element 0"),
