@@ -59,7 +59,8 @@ function drawLane(lane, y, scale, events) {
 }
 
 function sum(lane, y) {
-  const seconds = lane.steps.reduce((all, step) => all + (step.seconds || 0), 0);
+  const known = lane.steps.map((step) => step.seconds).filter((one) => one !== null);
+  const seconds = known.length ? known.reduce((all, one) => all + one, 0) : null;
   return svg("text", { x: WIDTH, y: y + 15, class: "tick-label", "text-anchor": "end" }, lasted(seconds));
 }
 
