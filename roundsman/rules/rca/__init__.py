@@ -1,0 +1,1 @@
+"""Why an agent's run failed: telemetry in, a cause that quotes its evidence out."""
