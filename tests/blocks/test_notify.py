@@ -178,5 +178,5 @@ def test_no_secret_is_in_an_error_a_receipt_or_the_ledger(
 def test_a_templates_mistake_is_found_when_the_channel_is_made(channel: Channel) -> None:
     options = channel.block.model_dump(exclude={"title_template", "text_template"})
     for field in ("title_template", "text_template"):
-        with pytest.raises(ValueError, match="names the unknown field 'subjct'; known: agent"):
+        with pytest.raises(ValueError, match="names the unknown field 'subjct'; known: action_id"):
             type(channel.block).model_validate(options | {field: "{{ subjct }}"})
