@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,19 +60,25 @@ class OutboxNotify(Notify):
         return Receipt(place=self.place, reference=permit.key, said="written", at=now)
 
     def confirm(self, key: str) -> Receipt | None:
-        """The receipt of the message that this permit sent, where the file has it."""
-        if not self.path.exists():
-            return None
+        """The receipt of the message that this permit sent, where the file has it, or one that was
+        renamed beside it."""
+        beside = self.path.parent.glob(f"{escape(self.path.name)}.*")
+        for path in (self.path, *sorted(beside)):
+            told = self._found_in(path, key) if path.exists() else None
+            if told is not None:
+                return self._receipt(told)
+        return None
+
+    def _found_in(self, path: Path, key: str) -> dict[str, Any] | None:
         try:
-            with self.path.open("rb") as file:
+            with path.open("rb") as file:
                 # A line without its end is one that was torn.
                 whole = (json.loads(line) for line in file if line.endswith(b"\n"))
-                found = next((told for told in whole if told["permit"] == key), None)
+                return next((told for told in whole if told["permit"] == key), None)
         except OSError as error:
-            raise Unready(f"{self.place} cannot be read: {error.strerror}", _READABLE) from error
+            raise Unready(f"outbox '{path}' cannot be read: {error.strerror}", _READABLE) from error
         except (ValueError, TypeError, KeyError) as error:
-            raise Misread(f"{self.place} holds a line that is no message", _AWAY) from error
-        return self._receipt(found) if found else None
+            raise Misread(f"outbox '{path}' holds a line that is no message", _LOOK) from error
 
     def probe(self) -> Probe:
         """See the contract."""
@@ -107,7 +114,8 @@ class OutboxNotify(Notify):
         """The whole line or nothing of it; Unready where only the disk knows."""
         begin = _end_of_last_line(file)
         if begin + len(line) > FILE_BYTES_MAX:
-            raise Refused(f"{self.place} would exceed {FILE_BYTES_MAX} bytes", _AWAY)
+            remedy = f"rename it to '{self.path.name}.1', where it is still asked what was sent"
+            raise Refused(f"{self.place} would exceed {FILE_BYTES_MAX} bytes", remedy)
         try:
             os.ftruncate(file, begin)
             is_whole = os.write(file, line) == len(line)
@@ -126,7 +134,8 @@ class OutboxNotify(Notify):
 
 _READABLE = "make it readable and writable to this user, or correct 'path' in systems.yaml"
 _ROOM = "free some space"
-_AWAY = "move it away, and a new one is begun"
+# Were it moved out of sight, what it holds would be sent again.
+_LOOK = "correct that line, or look for the message: roundsman actions settle ID done, or not-done"
 
 
 def _lock(file: int) -> bool:

@@ -74,6 +74,18 @@ def test_a_message_whose_answer_was_lost_is_found_and_not_sent_again(
     assert live.row(again).state == "done"
 
 
+def test_a_message_in_a_file_that_was_renamed_beside_it_is_found(
+    live: LiveRun, tmp_path: Path
+) -> None:
+    block = OutboxNotify(path=tmp_path / "outbox[1].jsonl")
+    permit = live.permit(block.send, message())
+    receipt = block.send(message(), permit=permit)
+    change(live.run.ledger, "UPDATE actions SET state = 'unknown'")
+    block.path.rename(tmp_path / "outbox[1].jsonl.1")
+    assert block.send(message(), permit=live.permit(block.send, message())) == receipt
+    assert not block.path.exists()
+
+
 def test_a_file_that_another_process_holds_is_waited_for_and_then_left(
     live: LiveRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +119,7 @@ def test_a_full_file_is_refused_with_what_to_do(
     block = OutboxNotify(path=tmp_path / "outbox.jsonl")
     send(live, block, 1)
     monkeypatch.setattr(outbox, "FILE_BYTES_MAX", block.path.stat().st_size + 10)
-    with pytest.raises(Refused, match=r"would exceed \d+ bytes; move it away"):
+    with pytest.raises(Refused, match=r"would exceed \d+ bytes; rename it to 'outbox.jsonl.1'"):
         send(live, block, 2)
     assert len(block.path.read_text().splitlines()) == 1
 
