@@ -61,6 +61,7 @@ async def record_findings(scene: Scene, sightings: Sightings) -> list[Change]:
         seen=sightings.seen,
         looked=sightings.looked,
         scope=scene.scope,
+        tells=run.may_act and not run.dry_run,
     )
     where = (run.ledger, run.org, run.attempt)
     return await asyncio.to_thread(ledger_of_findings.record_look, *where, look, scene.rules)

@@ -47,7 +47,7 @@ class Look(_Record):
     `looked` has kinds of problems, and `kind:subject` where only that subject of a kind was looked
     at; nothing else is found gone. `scope` tells runs apart that look at different things under
     one name, for example a hash of their parameters: a run finds gone only what a run of its scope
-    had seen.
+    had seen. `tells` is false for a run that sends nothing, whatever it finds.
     """
 
     agent: str
@@ -57,6 +57,7 @@ class Look(_Record):
     seen: tuple[Seen, ...]
     looked: frozenset[str]
     scope: str = ""
+    tells: bool = True
 
     def covers(self, finding: Finding) -> bool:
         """Whether this run could have seen the finding if it were still there."""

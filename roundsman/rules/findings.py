@@ -25,6 +25,7 @@ REASONS_MAX = 20
 SAID_CHARACTERS_MAX = 2_000
 # A finding remembers so many kinds of runs that saw it, the latest.
 SCOPES_MAX = 20
+NOT_TOLD = "a dry run tells nobody"
 OPENINGS = frozenset({"opened", "reopened"})
 # What a merely repeated look does not hide.
 WEIGHTY = OPENINGS | {"worsened", "eased"}
@@ -220,7 +221,8 @@ def _tell(
     event: News | None = after.untold or ("reminder" if is_due else None)
     silence = _silence(event, after, look.at, rules) if event else _no_news(what, after, rules)
     tell = event is not None and silence is None
-    waiting = silence if after.untold else None
+    # What a dry run would tell is shown by it; people still know nothing of it.
+    waiting = (silence or (None if look.tells else NOT_TOLD)) if after.untold else None
     return Change(
         change="reminder" if tell and event == "reminder" else what,
         before=before,

@@ -336,3 +336,21 @@ def test_no_two_problems_share_a_fingerprint() -> None:
     prints |= {fingerprint("x", "-", "k", "s")}
     assert len(prints) == len({*(n[1:] for n in names)}) + len(names) + 3
     assert all(len(name) == 16 and set(name) <= set("0123456789abcdef") for name in prints)
+
+
+def test_of_what_only_dry_runs_saw_nobody_hears_the_end() -> None:
+    life = Life()
+    for _ in range(2):
+        [seen] = life.judge(life.look(stale(), tells=False))
+        assert (seen.tell, seen.after.why_silent) == (True, "a dry run tells nobody")
+    assert told(life.see()) == [("resolved", False, "nobody was told that it opened")]
+
+
+def test_what_a_dry_run_saw_first_is_told_by_the_next_live_one() -> None:
+    life = Life()
+    life.judge(life.look(stale(), tells=False))
+    [opened] = life.see(stale())
+    assert (opened.tell, opened.event, opened.after.why_silent) == (True, "opened", None)
+    life.judge(life.look(stale(), tells=False))
+    [gone] = life.see()
+    assert (gone.change, gone.tell, gone.event) == ("resolved", True, "resolved")
