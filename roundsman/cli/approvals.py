@@ -166,7 +166,7 @@ def print_actions(
     if not found:
         typer.echo(nothing)
         return
-    columns = ("ID", "STATE", "ACTION", "TARGET", "AGENT", "ASKED", "UNTIL", "BY", "WHY")
+    columns = ("ID", "STATE", "ACTION", "TARGET", "ROUND", "ASKED", "UNTIL", "BY", "WHY")
     table(
         columns,
         (
@@ -204,8 +204,8 @@ def _why(row: ActionRow, taken_back: Mapping[str, Undoing]) -> str:
 
 def show_action(action_id: str, as_json: bool) -> None:
     """Print one permit with all that is known of it."""
+    from roundsman.cli.action_page import print_action
     from roundsman.cli.ledger import open_reads
-    from roundsman.cli.present import field
 
     reads = open_reads()
     row = reads.action(action_id)
@@ -214,22 +214,11 @@ def show_action(action_id: str, as_json: bool) -> None:
         print_json(document_of(row, taken_back))
         return
     undoing = taken_back.get(row.action_id)
-    typer.echo(f"{row.action} on {row.target}: {row.state}{', and undone' if undoing else ''}")
-    for name, value in row.model_dump(mode="json").items():
-        if name not in ("action", "target", "state", "nonce", "signature"):
-            field(name, _words(value))
+    print_action(row, reads.run(row.run_id), was_undone=undoing is not None)
     if undoing:
         hint(f"\nit was undone by {undoing.said}: roundsman actions show {undoing.action_id[:12]}")
     else:
         hint(_next(row))
-
-
-def _words(value: Any) -> Any:
-    import json
-
-    if value in ([], {}):
-        return None
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 
 def _next(row: ActionRow) -> str:

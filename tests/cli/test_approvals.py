@@ -39,6 +39,24 @@ def test_what_waits_is_listed_with_its_reason_and_what_to_type(roundsman, waitin
     assert roundsman("approvals", "show", key, "--json").document["state"] == "waiting"
 
 
+@pytest.mark.covers("A-078")
+def test_what_waits_is_shown_in_words_with_what_it_is_wanted_for(roundsman, past):
+    run = live(past.ledger)
+    condition = {"last_build_at": "2026-11-25T08:00:00Z"}
+    row = propose(past.ledger, run, verdict="ask", precondition=condition)
+    seen = {"action_id": row.action_id, "reasons": [{"quote": "81.5 minutes old, 30 are allowed"}]}
+    finish(past.ledger, run, "success", artifacts={"remediation": seen})
+    out = roundsman("approvals", "show", row.action_id).out
+    for words in (
+        "wanted as  81.5 minutes old, 30 are allowed",
+        'condition  only while last build at is "2026-11-25T08:00:00Z"',
+        "approvers  anybody",
+        "if lost    ",
+    ):
+        assert words in out
+    assert not {"payload_sha256", "nonce", "{"} & set(out.split())
+
+
 @pytest.mark.covers("A-078", "F13")
 def test_a_denied_request_is_gone_from_the_list_and_says_by_whom(roundsman, waiting):
     said = roundsman("approvals", "deny", waiting.action_id, "--note", "not this week")
