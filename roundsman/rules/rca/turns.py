@@ -34,6 +34,13 @@ CONCLUDES = re.compile(
     r"\b(?:TERMINATE|FINAL ANSWER|final answer|task (?:has been|is) (?:complete|solved)"
     r"|request satisfied|successfully)\b"
 )
+_ANSWERS = re.compile(
+    r"\b(?:answer is|therefore|thus|in conclusion|final (?:result|answer)|conclude)\b",
+    re.IGNORECASE,
+)
+_TELLS = re.compile(
+    r"\b(?:here (?:is|are)|based on (?:the|my)|according to|as follows)\b", re.IGNORECASE
+)
 _VERIFIES = re.compile(r"\b(?:verif\w+|confirm\w*|validat\w+|double-?check\w*)\b", re.IGNORECASE)
 _CODE = re.compile(r"```|\bdef \w+\(|^import ", re.MULTILINE)
 _NUMBER = re.compile(r"\d")
@@ -41,11 +48,32 @@ _NO_WORDS = re.compile(r"\W*(?:TERMINATE|exit|stop)?\W*", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][A-Za-z']{3,}")
 
 
+_PATTERNS = {
+    "answers": _ANSWERS,
+    "assumes": ASSUMES,
+    "code": _CODE,
+    "concludes": CONCLUDES,
+    "gives_up": GIVES_UP,
+    "tells": _TELLS,
+    "verifies": _VERIFIES,
+}
+# What is a sign of its own, and what only where no call backs it.
+_PLAIN = ("assumes", "code", "concludes", "gives_up")
+_UNBACKED = ("answers", "assumes", "tells", "verifies")
+
+
 class Turn(NamedTuple):
     """A step that may have decided, and what speaks for or against it (1.0 for a plain yes)."""
 
     position: int
     signs: dict[str, float]
+
+
+class _Words(NamedTuple):
+    """A text and which of the patterns stand in it."""
+
+    text: str
+    found: set[str]
 
 
 class _Scene(NamedTuple):
@@ -82,26 +110,27 @@ def read_turns(run: AgentRun) -> tuple[Turn, ...]:
     seen: set[str] = set()
     texts: set[str] = set()
     turns: list[Turn] = []
-    has_called = False
+    has_called = gave_up = False
     for position, step in enumerate(run.steps):
-        if step.kind in PASSIVE:
-            continue
-        if step.kind == USER:
-            turns.append(Turn(position, _signs_of_user(position, len(run.steps))))
-            continue
         text = shorten(step.output_summary)
+        if step.kind in PASSIVE or step.kind == USER:
+            if step.kind == USER:
+                turns.append(Turn(position, _signs_of_user(position, len(run.steps))))
+            gave_up = GIVES_UP.search(text) is not None
+            continue
+        words = _Words(text, {name for name, word in _PATTERNS.items() if word.search(text)})
         signs = {
             **_signs_of_place(scene, position, step),
             **_signs_of_agent(scene, step, seen),
-            **_signs_of_text(text),
-            **_signs_of_calls(scene, step, has_called, text),
-            **_signs_of_before(scene, position),
+            **_signs_of_text(words),
+            **_signs_of_calls(scene, step, has_called, words),
+            **_signs_of_before(scene, position, gave_up),
         }
         if text and text in texts:
             signs["repeats"] = 1.0
         texts.add(text)
         seen.add(step.agent)
-        has_called = has_called or step.step_id in scene.calls
+        has_called, gave_up = has_called or step.step_id in scene.calls, "gives_up" in words.found
         turns.append(Turn(position, _with_shape(signs, scene.shape)))
     return tuple(turns)
 
@@ -191,40 +220,29 @@ def _signs_of_agent(scene: _Scene, step: Step, seen: set[str]) -> dict[str, floa
     return signs
 
 
-def _signs_of_text(text: str) -> dict[str, float]:
-    signs = {"length": log(1 + len(text)) / 10}
-    found = {
-        "code": _CODE.search(text),
-        "assumes": ASSUMES.search(text),
-        "gives_up": GIVES_UP.search(text),
-        "concludes": CONCLUDES.search(text),
-    }
-    return signs | {name: 1.0 for name, match in found.items() if match}
+def _signs_of_text(words: _Words) -> dict[str, float]:
+    signs = {"length": log(1 + len(words.text)) / 10}
+    return signs | {name: 1.0 for name in _PLAIN if name in words.found}
 
 
-def _signs_of_calls(scene: _Scene, step: Step, has_called: bool, text: str) -> dict[str, float]:
+def _signs_of_calls(scene: _Scene, step: Step, has_called: bool, words: _Words) -> dict[str, float]:
     if step.step_id in scene.calls:
         return {"calls": 1.0} if has_called else {"calls": 1.0, "first_call": 1.0}
-    signs: dict[str, float] = {}
-    if has_called and step.kind == "agent" and _NUMBER.search(text) and not _is_silent(text):
+    # Code tells what it will look up, and not what it knows.
+    found = words.found - {"tells"} if "code" in words.found else words.found
+    signs = {f"{name}_without_call": 1.0 for name in _UNBACKED if name in found}
+    has_words = not _is_silent(words.text)
+    if has_called and step.kind == "agent" and has_words and _NUMBER.search(words.text):
         signs["reads_out"] = 1.0
-    if ASSUMES.search(text):
-        signs["assumes_without_call"] = 1.0
-    if _VERIFIES.search(text):
-        signs["verifies_without_call"] = 1.0
     return signs
 
 
-def _signs_of_before(scene: _Scene, position: int) -> dict[str, float]:
-    if position == 0:
-        return {}
-    before = scene.run.steps[position - 1]
-    signs: dict[str, float] = {}
-    if before.kind == "executor" and before.step_id in scene.answered:
-        name = "after_answer" if scene.answered[before.step_id] else "after_failure"
-        signs[name] = 1.0
-    if GIVES_UP.search(shorten(before.output_summary)):
-        signs["after_giving_up"] = 1.0
+def _signs_of_before(scene: _Scene, position: int, gave_up: bool) -> dict[str, float]:
+    signs = {"after_giving_up": 1.0} if gave_up else {}
+    before = scene.run.steps[position - 1] if position else None
+    if before and before.kind == "executor" and before.step_id in scene.answered:
+        answered = scene.answered[before.step_id]
+        signs["after_answer" if answered else "after_failure"] = 1.0
     return signs
 
 

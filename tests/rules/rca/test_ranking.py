@@ -66,7 +66,7 @@ def test_every_weight_belongs_to_a_sign_that_some_turn_can_have() -> None:
         step(3, "error", kind="executor"),
         step(4, "ok, could not do it, 7 of 8", agent="coder"),
         step(5, "ok, could not do it, 7 of 8", agent="coder"),
-        step(6, "I assume it is done, I confirm the 8", agent="other"),
+        step(6, "Here is what I assume, I confirm the 8", agent="other"),
         call(2, result_step_id="s3", **TIMED_OUT),
     )
     seen = {name for run in (failing, TEAM) for turn in read_turns(run) for name in turn.signs}

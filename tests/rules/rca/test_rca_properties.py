@@ -91,7 +91,7 @@ RUNS = st.fixed_dictionaries(
         "metadata": record(recent_runs=RECENT, prompt_version=VERSIONS, task=TEXTS),
     },
 ).map(AgentRun.model_validate)
-FEW = settings(max_examples=80, deadline=None)
+FEW = settings(max_examples=40, deadline=None)
 
 
 @FEW
