@@ -11,10 +11,12 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from roundsman.errors import Mistake
+from roundsman.rules.parameters import WORDS
 
 REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 FILE_BYTES_MAX = 1_000_000
 SECRET_BYTES_MAX = 100_000
+PATH_WORDS = {"path_type": "must be a path, as text"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -131,8 +133,17 @@ def _look_up_value(path: Path, where: str, value: Any, variables: Mapping[str, s
     return text or None
 
 
+def locate(path: Path, where: str, written: str) -> Path:
+    """A path of the file, seen from where the file is; a Mistake for a home that nobody has."""
+    try:
+        return path.absolute().parent / Path(written).expanduser()
+    except RuntimeError as error:
+        said = f"'{path}': {where} is '{written}', and nobody has that home folder"
+        raise Mistake(said, f"correct {where}") from error
+
+
 def _read_secret(path: Path, where: str, written: str) -> str:
-    file = path.absolute().parent / Path(written).expanduser()
+    file = locate(path, where, written)
     try:
         if file.stat().st_size > SECRET_BYTES_MAX:
             raise Mistake(f"'{path}': {where} names the too large file '{file}'", "name another")
@@ -151,9 +162,11 @@ def _read_secret(path: Path, where: str, written: str) -> str:
 
 def first_error(path: Path, where: str, error: ValidationError) -> tuple[str, str]:
     """Sentence and remedy of the first thing that is wrong; values are not repeated."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join([where, *map(str, first["loc"])])
-    message = first["msg"].removeprefix("Value error, ")
+    words = (WORDS | PATH_WORDS).get(first["type"])
+    message = words.format_map(first.get("ctx", {})) if words else first["msg"]
+    message = message.removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"'{path}': {key} is missing", f"write it below {where}"
     return f"'{path}': {key}: {message[0].lower()}{message[1:]}", f"correct {key}"

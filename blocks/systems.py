@@ -170,10 +170,10 @@ def _read_entry(path: Path, role: Role, name: str, entry: Any) -> System:
     options = _mapping_at(path, where, entry)
     kind = options.pop("kind", None)
     kinds = KINDS[role]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         said = "has no 'kind'" if kind is None else f"has the unknown kind '{kind}'"
         raise Mistake(f"'{path}': {where} {said}", f"known: {', '.join(kinds)}")
-    block = block_class(role, str(kind))
+    block = block_class(role, kind)
     known = sorted(set(block.model_fields) - set(Block.model_fields) - {"kind"})
     for key in options:
         if key not in known:
@@ -183,7 +183,7 @@ def _read_entry(path: Path, role: Role, name: str, entry: Any) -> System:
             )
     for key in values.secret_fields(block):
         values.check_reference(path, f"{where}.{key}", options.get(key))
-    return System(role=role, name=name, kind=str(kind), options=options)
+    return System(role=role, name=name, kind=kind, options=options)
 
 
 def block_class(role: Role, kind: str) -> type[Block]:
@@ -197,7 +197,7 @@ def _make(path: Path, system: System, variables: Mapping[str, str]) -> Block:
     options = values.look_up(path, system.where, system.options, variables)
     for field in values.path_fields(block):
         if isinstance(options.get(field), str):
-            options[field] = path.absolute().parent / Path(options[field]).expanduser()
+            options[field] = values.locate(path, f"{system.where}.{field}", options[field])
     for field in values.secret_fields(block):
         if options.get(field):
             register_secret(str(options[field]))

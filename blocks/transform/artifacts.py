@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from roundsman.errors import Misread
 from roundsman.rules.build import BUILT_KINDS, BuildResult, judge_build
@@ -28,11 +28,18 @@ _SECONDS = {"minute": 60, "hour": 3_600, "day": 86_400}
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no time that UTC has") from None
 
 
 class _Metadata(_Part):
-    generated_at: datetime
+    generated_at: Annotated[datetime, AfterValidator(_in_utc)]
     env: dict[str, str] = {}
 
 
@@ -59,8 +66,7 @@ class RunResults(_Part):
     @property
     def ran_at(self) -> datetime:
         """When the command ended, in UTC."""
-        at = self.metadata.generated_at
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return self.metadata.generated_at
 
     def nodes(self, chosen: frozenset[str] | None) -> tuple[NodeResult, ...]:
         """The results of these nodes; None: of all."""
@@ -83,9 +89,10 @@ class RunResults(_Part):
         An interrupted dbt leaves the results of what it got to, so the nodes are counted.
         """
         marks, nodes = self.metadata.env, self.nodes(None)
-        if marks.get(ACTION_MARK) != action:
+        wanted = marks.get(NODES_MARK) or "0"
+        if marks.get(ACTION_MARK) != action or not wanted.isdecimal():
             return None
-        if sum(node.kind in BUILT_KINDS for node in nodes) < int(marks.get(NODES_MARK) or 0):
+        if sum(node.kind in BUILT_KINDS for node in nodes) < int(wanted):
             return None
         return judge_build(nodes, self.ran_at, self.elapsed_time)
 

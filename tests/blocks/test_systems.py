@@ -179,6 +179,13 @@ def test_an_empty_file_has_no_systems(write: Write) -> None:
         ("search: {a: {path: x}}", "search.a has no 'kind'; known: sqlite, elasticsearch"),
         ("search: {a: {kind: solr}}", "search.a has the unknown kind 'solr'; known: sqlite"),
         ("search: {a: {kind: duckdb, path: x}}", "unknown kind 'duckdb'"),
+        ("notify: {a: {kind: [slack]}}", "notify.a has the unknown kind '['slack']'"),
+        ("notify: {a: {kind: slack}}", "notify.a.url is missing; write it below notify.a"),
+        ("notify: {a: {kind: outbox, path: 3}}", "notify.a.path: must be a path, as text"),
+        (
+            "notify: {a: {kind: outbox, path: ~nobody-has-this/o}}",
+            "notify.a.path is '~nobody-has-this/o', and nobody has that home folder",
+        ),
         (
             "search: {a: {kind: sqlite, path: x, pat: y}}",
             "search.a has the unknown key 'pat'; sqlite knows: kind, path, sandbox",
@@ -186,7 +193,7 @@ def test_an_empty_file_has_no_systems(write: Write) -> None:
         ("search: {a: {kind: sqlite}}", "search.a.path is missing; write it below search.a"),
         (
             "search: {a: {kind: sqlite, path: x, sandbox: perhaps}}",
-            "search.a.sandbox: input should",
+            "search.a.sandbox: must be true or false",
         ),
         (
             "search: {a: {kind: sqlite, path: x}, a: {kind: sqlite, path: y}}",
@@ -211,7 +218,7 @@ def test_an_empty_file_has_no_systems(write: Write) -> None:
         ),
         (
             "warehouse: {a: {kind: bigquery, project: p, maximum_bytes_billed: many}}",
-            "warehouse.a.maximum_bytes_billed: input should be a valid integer",
+            "warehouse.a.maximum_bytes_billed: must be a whole number",
         ),
         (
             "notify: {a: {kind: slack, url: 'https://hooks.example/topsecret'}}",

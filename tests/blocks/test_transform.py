@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from blocks.transform import DbtTransform
+from blocks.transform.artifacts import ACTION_MARK, NODES_MARK, RunResults
 from blocks.transform.child import QUIET, run_dbt
 from roundsman.errors import Misread, Mistake, Refused, RoundsmanError, Unready
 from roundsman.rules.pulse import PulseReading
@@ -241,6 +242,25 @@ def test_results_in_another_shape_are_misread_and_say_where(
     target.write_text(text)
     with pytest.raises(Misread, match=said):
         unready_to_run(tmp_path / "tiny").pulse(run_freshness=False)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_results_of_a_time_that_never_is_are_misread(tmp_path: Path, at: str) -> None:
+    results_in(tmp_path).write_text(results(generated_at=at))
+    with pytest.raises(Misread, match="metadata.generated_at: .*is no time that UTC has"):
+        unready_to_run(tmp_path / "tiny").pulse(run_freshness=False)
+
+
+def test_a_duration_that_is_no_number_is_misread(tmp_path: Path) -> None:
+    results_in(tmp_path).write_text(results().replace("1.5", "NaN"))
+    with pytest.raises(Misread, match="results.0.execution_time: .*finite number"):
+        unready_to_run(tmp_path / "tiny").pulse(run_freshness=False)
+
+
+def test_a_mark_that_is_no_number_tells_of_no_build() -> None:
+    marks = {ACTION_MARK: "x", NODES_MARK: "many"}
+    read = RunResults.model_validate_json(results(env=marks))
+    assert read.build_of("x") is None
 
 
 def results_in(tmp_path: Path, target: str = "target") -> Path:
