@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from roundsman.rules.rca.actions import MITIGATIONS, VERIFICATION, title_of
 from roundsman.rules.rca.alarms import Alarm, judge_alarms
-from roundsman.rules.rca.causes import Cause, find_cause, last_turn
+from roundsman.rules.rca.causes import Cause, find_cause
 from roundsman.rules.rca.decisions import (
     FailedDecision,
     decision_at,
@@ -27,7 +27,7 @@ from roundsman.rules.rca.records import RUN, AgentRun, GuardrailEvent
 from roundsman.rules.rca.signs import Category, error_of
 from roundsman.rules.rca.telemetry import is_limited, missing_telemetry, reason_of
 from roundsman.rules.rca.timeline import positions_of
-from roundsman.rules.rca.turns import GIVES_UP, shorten
+from roundsman.rules.rca.turns import GIVES_UP, last_turn, shorten
 
 Ended = Literal["answered", "gave_up", "error", "limit", "guardrail", "failed_call", "unknown"]
 # From so many objects on a claim is sure (G-B6).

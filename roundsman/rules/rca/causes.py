@@ -18,7 +18,7 @@ from roundsman.rules.rca.rates import Change
 from roundsman.rules.rca.records import AgentRun, GuardrailEvent, Step, ToolCall
 from roundsman.rules.rca.signs import Category, category_of_error
 from roundsman.rules.rca.timeline import Positions, positions_of
-from roundsman.rules.rca.turns import PASSIVE, USER
+from roundsman.rules.rca.turns import last_turn
 
 SCHEMA_GUARD = "schema_validation"
 # More faults of one kind on one step are cited by the step, which holds them all.
@@ -50,12 +50,6 @@ def find_cause(run: AgentRun, faults: Iterable[Fault], change: Change | None) ->
     if change is not None and (change.is_certain or run.guardrail_events):
         return _of_change(run, change, positions)
     return _of_error(run)
-
-
-def last_turn(run: AgentRun) -> int:
-    """Where an agent spoke last; 0 where none did."""
-    turns = (i for i, step in enumerate(run.steps) if step.kind not in (*PASSIVE, USER))
-    return max(turns, default=0)
 
 
 def _of_fault(run: AgentRun, faults: Sequence[Fault], positions: Positions) -> Cause:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from roundsman.rules.rca.records import AgentRun, ToolCall
 from roundsman.rules.rca.signs import Category, category_of_call, is_empty
 from roundsman.rules.rca.timeline import Positions, positions_of
+from roundsman.rules.rca.turns import GIVES_UP, acting_turns, shorten
 
 # F16: three consecutive calls with the same arguments and the same result.
 LOOP_CALLS_MIN = 3
@@ -16,13 +18,20 @@ LOOP_CALLS_MIN = 3
 RETRIES_MIN = 3
 # So many answers of other tools afterwards say that the run found another way.
 OTHER_ANSWERS_MIN = 3
+# So many turns after it, the last of them an answer, say that the run went on without it.
+TURNS_AFTER_MIN = 3
+_TROUBLE = re.compile(
+    r"\b(?:sorry|apologi[sz]e|try (?:it )?again|errors?|trouble|problems?|unsuccessful|timed out"
+    r"|denied|refused|unreachable)\b",
+    re.IGNORECASE,
+)
 
 
 class Fault(NamedTuple):
     """One fault; `calls` are those that show it, a loop has several.
 
-    `recovered` says that the run got over it: the same tool answered afterwards, or several others
-    did.
+    `recovered` says that the run got over it: the same tool answered afterwards, several others
+    did, or the run went on for some turns and came to an answer that speaks of no trouble.
     """
 
     category: Category
@@ -33,7 +42,8 @@ class Fault(NamedTuple):
 
 class _Outcomes(NamedTuple):
     """The last call that each tool answered and the last that brought something, by index (-1 for
-    none); `answers` counts the calls so far that did not fail.
+    none); `answers` counts the calls so far that did not fail; `went_on_at` is where the last
+    turns that led to an answer begin, -1 where the run came to none.
 
     A failure of no category is the tool's own answer ("order not found"): it could be reached.
     """
@@ -41,11 +51,13 @@ class _Outcomes(NamedTuple):
     of_tool: dict[str, int]
     of_any: int
     answers: tuple[int, ...]
+    went_on_at: int
 
-    def is_over(self, index: int, tool: str) -> bool:
-        """Whether the run got over what happened to this call of the tool."""
+    def is_over(self, index: int, tool: str, position: int) -> bool:
+        """Whether the run got over what happened to this call of the tool on this step."""
         later = self.answers[-1] - self.answers[index]
-        return self.of_tool.get(tool, -1) > index or later >= OTHER_ANSWERS_MIN
+        went_on = later >= OTHER_ANSWERS_MIN or self.went_on_at > position
+        return self.of_tool.get(tool, -1) > index or went_on
 
 
 def find_faults(run: AgentRun) -> tuple[Fault, ...]:
@@ -92,22 +104,34 @@ def _outcomes(run: AgentRun) -> _Outcomes:
             answers += 1
             of_any = of_any if is_empty(call) else index
         counts.append(answers)
-    return _Outcomes(of_tool, of_any, tuple(counts))
+    return _Outcomes(of_tool, of_any, tuple(counts), _went_on_at(run))
+
+
+def _went_on_at(run: AgentRun) -> int:
+    """The first of the last turns, if the very last answers, asks no tool and tells no trouble."""
+    turns = acting_turns(run)[-TURNS_AFTER_MIN:]
+    if len(turns) < TURNS_AFTER_MIN or run.error_type or run.error_message:
+        return -1
+    last = run.steps[turns[-1]]
+    text = shorten(last.output_summary)
+    if not text.strip() or GIVES_UP.search(text) or _TROUBLE.search(text):
+        return -1
+    return -1 if any(call.step_id == last.step_id for call in run.tool_calls) else turns[0]
 
 
 def _of_calls(run: AgentRun, positions: Positions, outcomes: _Outcomes) -> Iterator[Fault]:
     for index, call in enumerate(run.tool_calls):
-        category = category_of_call(call)
+        category, place = category_of_call(call), positions.of(call.step_id)
         if category == "unknown" and is_empty(call):
             # To find nothing is an ordinary answer, unless the run ends on it.
-            place = positions.of(call.step_id)
-            yield Fault("retrieval_empty", place, (call,), outcomes.of_any > index)
+            over = outcomes.of_any > index or outcomes.went_on_at > place
+            yield Fault("retrieval_empty", place, (call,), over)
             continue
         if category == "unknown" and call.failed and call.retries >= RETRIES_MIN:
             category = "planner_loop"
         if category != "unknown":
-            over = outcomes.is_over(index, call.tool_name)
-            yield Fault(category, positions.of(call.step_id), (call,), over)
+            over = outcomes.is_over(index, call.tool_name, place)
+            yield Fault(category, place, (call,), over)
 
 
 def _loops(run: AgentRun, positions: Positions) -> Iterator[Fault]:

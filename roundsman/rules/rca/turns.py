@@ -135,6 +135,18 @@ def read_turns(run: AgentRun) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
+def acting_turns(run: AgentRun) -> tuple[int, ...]:
+    """The places of the steps in which an agent had its turn."""
+    return tuple(
+        i for i, step in enumerate(run.steps) if step.kind not in PASSIVE and step.kind != USER
+    )
+
+
+def last_turn(run: AgentRun) -> int:
+    """Where an agent spoke last; 0 where none did."""
+    return max(acting_turns(run), default=0)
+
+
 def shorten(text: str) -> str:
     """The beginning and the end of a text, joined by a new line where something is left out."""
     if len(text) <= HEAD_CHARACTERS + TAIL_CHARACTERS:
@@ -146,9 +158,7 @@ def _set_scene(run: AgentRun) -> _Scene:
     calls: dict[str, list[ToolCall]] = defaultdict(list)
     for call in run.tool_calls:
         calls[call.step_id].append(call)
-    acting = tuple(
-        i for i, step in enumerate(run.steps) if step.kind not in PASSIVE and step.kind != USER
-    )
+    acting = acting_turns(run)
     opener = run.steps[acting[0]].agent if acting else ""
     others = Counter(run.steps[i].agent for i in acting if run.steps[i].agent != opener)
     first_input = run.steps[0].input_summary if run.steps else ""

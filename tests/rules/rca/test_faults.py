@@ -11,7 +11,7 @@ from tests.rules.rca.runs import DENIED, TIMED_OUT, call, run_of, step
 
 
 def faults(*calls: dict[str, Any]) -> list[tuple[str, bool]]:
-    steps = [step(n) for n in range(1, 9)]
+    steps = [step(n) for n in range(1, 9)] + [step(9, "I am sorry.")]
     return [(fault.category, fault.recovered) for fault in find_faults(run_of(*steps, *calls))]
 
 
@@ -30,6 +30,25 @@ def test_a_fault_is_over_when_several_other_tools_answered() -> None:
     others = [call(n, tool_name=f"other_{n}") for n in (2, 3, 4)]
     assert faults(call(1, **DENIED), *others[:2]) == [("tool_permission", False)]
     assert faults(call(1, **DENIED), *others) == [("tool_permission", True)]
+
+
+@pytest.mark.parametrize(
+    ("turns", "answer", "more", "over"),
+    [
+        (3, "The order was sent on Monday.", {}, True),
+        (2, "The order was sent on Monday.", {}, False),
+        (3, "I could not find the order.", {}, False),
+        (3, "Sorry, please try again later.", {}, False),
+        (3, "", {}, False),
+        (3, "The order was sent on Monday.", {"error_type": "KeyError"}, False),
+    ],
+)
+def test_a_run_that_went_on_to_a_plain_answer_got_over_it(
+    turns: int, answer: str, more: dict[str, Any], over: bool
+) -> None:
+    steps = [step(n) for n in range(1, 1 + turns)] + [step(1 + turns, answer)]
+    fault = find_faults(run_of(*steps, call(1, **TIMED_OUT), **more))[0]
+    assert fault.recovered is over
 
 
 @pytest.mark.covers("B-040")
