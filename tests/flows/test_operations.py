@@ -19,6 +19,7 @@ from flows.operations.probe_systems import Params as ProbeParams
 from flows.operations.probe_systems import probe_systems
 from flows.operations.seed_sample import Params as SeedParams
 from flows.operations.seed_sample import seed_sample
+from flows.warehouse_health import warehouse_health
 from roundsman.agent import spec_of
 from roundsman.attempt import check
 from roundsman.errors import Denied, Mistake
@@ -142,6 +143,28 @@ def test_wrong_parameters_are_not_explained(home):
     wrong = {"name": "warehouse_health", "given": {"nosuch": 1}}
     with pytest.raises(Mistake, match="unknown parameter 'nosuch'"):
         check(spec_of(explain), wrong, {})
+
+
+@pytest.mark.parametrize(
+    ("systems", "given", "said"),
+    [
+        (TWINS + "notify: [", {}, "systems.yaml' in line"),
+        (TWINS, {"findings": {"channel": "tem"}}, "no notify named 'tem'"),
+        (
+            TWINS + 'notify: {team: {kind: slack, url: "${NOT_SET}"}}',
+            {"findings": {"channel": "team"}},
+            "needs the environment variable NOT_SET",
+        ),
+    ],
+)
+def test_what_the_run_would_be_refused_for_is_not_explained(home, systems, given, said):
+    (home / "systems.yaml").write_text(systems)
+    for spec, params in (
+        (spec_of(warehouse_health), given),
+        (spec_of(explain), {"name": "warehouse_health", "given": given}),
+    ):
+        with pytest.raises(Mistake, match=said):
+            check(spec, params, {})
 
 
 def test_an_import_into_an_unknown_system_names_the_known_ones(home, corpus):
