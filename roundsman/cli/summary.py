@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from roundsman.store.records import AuditRow, StepRow
 
 ISSUES_MAX = 20
+FACTS_MAX = 20
+FACT_LETTERS_MAX = 200
 SHOWN = (
     "run_id",
     "agent_type",
@@ -66,6 +68,7 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
     if "checks_passed" in summary:
         passed, total = summary["checks_passed"], summary.get("total_checks", "?")
         typer.echo(f"\nChecks     {passed} of {total} passed")
+    _print_facts(found)
     _print_issues(_list(summary.get("issues")))
     _print_acts(found)
     gaps = [_mapping(gap) for gap in _list(found.get("gaps"))]
@@ -79,6 +82,21 @@ def print_findings(row: AuditRow, files: list[Path]) -> None:
         typer.echo("\nFiles")
     for path in files:
         typer.echo(f"  {near(path)}")
+
+
+def _print_facts(found: Mapping[str, Any]) -> None:
+    """The small results that an agent gave back; what is larger stands in its files."""
+    small = {
+        name: words
+        for name, value in found.items()
+        if isinstance(value, str | int | float) and len(words := str(value)) <= FACT_LETTERS_MAX
+    }
+    if small:
+        typer.echo("\nResults")
+    for name, words in list(small.items())[:FACTS_MAX]:
+        say(f"  {name}: {words}")
+    if len(small) > FACTS_MAX:
+        typer.echo(f"  and {len(small) - FACTS_MAX} more, in --json")
 
 
 def _print_acts(found: Mapping[str, Any]) -> None:

@@ -242,3 +242,13 @@ def test_what_others_wrote_neither_colours_the_screen_nor_turns_letters_round(ro
         said = roundsman(*words)
         assert not {"\x1b", "\u202e", "\x9b"} & set(said.out)
         assert "[31mgood" in said.out
+
+
+def test_the_small_results_of_an_agent_of_ones_own_are_shown(roundsman, past):
+    many = {f"z{number}": number for number in range(30)}
+    run_id = past.run(artifacts={"newest": "2026-05-04", "rows": [1], "long": "x" * 500, **many})
+    out = roundsman("show", run_id).out
+    assert "Results\n  newest: 2026-05-04\n  z0: 0\n" in out
+    assert "and 11 more, in --json" in out
+    assert "rows" not in out
+    assert "x" * 500 not in out
