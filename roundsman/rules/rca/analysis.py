@@ -19,7 +19,14 @@ from roundsman.rules.rca.decisions import (
     sign_of,
 )
 from roundsman.rules.rca.divergence import Divergence, first_divergence
-from roundsman.rules.rca.evidence import Confidence, Hypothesis, cite_guard, cite_step, gate
+from roundsman.rules.rca.evidence import (
+    Citation,
+    Confidence,
+    Hypothesis,
+    cite_guard,
+    cite_step,
+    gate,
+)
 from roundsman.rules.rca.faults import Fault, find_faults
 from roundsman.rules.rca.ranking import RANKED_MAX, RankedStep, put_first, rank_steps
 from roundsman.rules.rca.rates import earlier_runs, judge_change
@@ -105,7 +112,8 @@ def analyze_run(
     """
     others, faults = tuple(history), find_faults(run)
     ranked = rank_steps(run)
-    verdict = _judge(run, _cause(run, others, faults), ranked, proposed)
+    divergence = None if run.succeeded else first_divergence(run, others)
+    verdict = _judge(run, _cause(run, others, faults), ranked, divergence, proposed)
     own, cause = verdict.own, verdict.cause
     if cause and own:
         ranked = put_first(ranked, cause.position, run, SCORE_OF[own.confidence])
@@ -119,7 +127,7 @@ def analyze_run(
         decisive=ranked[0] if ranked else None,
         contributing=tuple(_contributions(run, faults))[:CONTRIBUTING_MAX],
         ranked=ranked[:RANKED_MAX],
-        divergence=None if run.succeeded else first_divergence(run, others),
+        divergence=divergence,
         hypotheses=verdict.kept,
         dropped=verdict.dropped,
         insufficient_evidence=insufficient,
@@ -133,11 +141,12 @@ def _judge(
     run: AgentRun,
     cause: Cause | None,
     ranked: tuple[RankedStep, ...],
+    divergence: Divergence | None,
     proposed: Iterable[Hypothesis],
 ) -> _Verdict:
     if run.succeeded or is_limited(run):
         return _Verdict(None, None, (), len(tuple(proposed)))
-    own = gate(run, _own_hypotheses(run, cause, ranked))
+    own = gate(run, _own_hypotheses(run, cause, ranked, divergence))
     others = gate(run, proposed)
     kept, dropped = (*own.kept, *others.kept), own.dropped + others.dropped
     # What the gate dropped is no cause either.
@@ -151,12 +160,15 @@ def _cause(run: AgentRun, others: Iterable[AgentRun], faults: Iterable[Fault]) -
 
 
 def _own_hypotheses(
-    run: AgentRun, cause: Cause | None, ranked: tuple[RankedStep, ...]
+    run: AgentRun,
+    cause: Cause | None,
+    ranked: tuple[RankedStep, ...],
+    divergence: Divergence | None,
 ) -> Iterator[Hypothesis]:
     if cause is not None:
         yield _of_cause(run, cause)
     elif ranked:
-        yield _of_step(run, ranked[0])
+        yield _of_step(run, ranked[0], divergence)
 
 
 def _of_cause(run: AgentRun, cause: Cause) -> Hypothesis:
@@ -173,12 +185,13 @@ def _of_cause(run: AgentRun, cause: Cause) -> Hypothesis:
     )
 
 
-def _of_step(run: AgentRun, first: RankedStep) -> Hypothesis:
+def _of_step(run: AgentRun, first: RankedStep, divergence: Divergence | None) -> Hypothesis:
     """Without a fault of the tools: the likeliest step, with what it says, and low confidence."""
     step, decision = run.steps[first.position], _decision(run, None, (first,))
     cited = cite_step(step, sign_of(step, decision))
     guards = [cite_guard(event) for event in _blocks(run) if event.step_id == step.step_id]
-    citations = tuple(part for part in (cited, *guards[:1]) if part is not None)
+    left = _where_left(run, first, divergence)
+    citations = tuple(part for part in (cited, *guards[:1], left) if part is not None)
     return Hypothesis(
         category="unknown",
         step_id=step.step_id,
@@ -189,6 +202,13 @@ def _of_step(run: AgentRun, first: RankedStep) -> Hypothesis:
         verification_steps=VERIFICATION["unknown"],
         mitigation=MITIGATIONS["unknown"],
     )
+
+
+def _where_left(run: AgentRun, first: RankedStep, divergence: Divergence | None) -> Citation | None:
+    """The step where the run left the way of a successful one, if it is another than the first."""
+    if divergence is None or divergence.step_id in ("", first.step_id):
+        return None
+    return cite_step(run.steps[positions_of(run).of_step[divergence.step_id]])
 
 
 def _told(first: RankedStep) -> str:

@@ -54,3 +54,12 @@ def test_an_analysis_tells_it_for_a_failed_run_only() -> None:
     assert analyze_run(run, [NEAR]).divergence == first_divergence(run, [NEAR])
     succeeded = run.model_copy(update={"status": "success"})
     assert analyze_run(succeeded, [NEAR]).divergence is None
+
+
+def test_the_step_where_the_run_left_is_cited_where_no_fault_explains_it() -> None:
+    run = went("run", "login", "find", "pay")
+    analysis = analyze_run(run, [NEAR])
+    cited = {citation.evidence_id for citation in analysis.hypotheses[0].citations}
+    assert analysis.decisive is not None
+    assert cited == {f"ev_step_{analysis.decisive.step_id}", "ev_step_s2"}
+    assert analyze_run(run).hypotheses[0].citations == analysis.hypotheses[0].citations[:1]
