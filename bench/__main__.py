@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_PROGRAMS = {"__init__", "__main__", "decided", "figures", "lives", "streams"}
+NOT_PROGRAMS = {"__init__", "__main__", "decided", "figures", "lives", "requests", "streams"}
 
 
 def main(names: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""How soon an event that another process writes reaches who follows it, and that none is lost."""
+"""How soon the doors answer: events to who follows them, a page of history, a run's start."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.figures import Emitter, Figure, emitter, tell
+from bench.requests import measure_history, measure_starts
 from bench.streams import (
     Place,
     Reads,
@@ -45,12 +46,24 @@ READERS = 20
 STAY = 1.8
 OPENED_AT_ONCE = 25
 
+RUNS = 1_000_000
+STARTS = 20
+
 
 def main() -> int:
     """Measure and print every figure."""
     out = emitter(
-        __doc__ or "", events=EVENTS, clients=CLIENTS, written=WRITTEN, disconnects=LEAVES
+        __doc__ or "",
+        events=EVENTS,
+        clients=CLIENTS,
+        written=WRITTEN,
+        disconnects=LEAVES,
+        runs=RUNS,
+        starts=STARTS,
     )
+    for measure in (measure_history, measure_starts):
+        with tempfile.TemporaryDirectory(prefix="roundsman-doors-") as folder:
+            measure(out, Path(folder))
     for engine in ("sqlite", "postgresql"):
         with ledger_on(engine) as place:
             if place is None:

@@ -149,6 +149,7 @@ def audit_rows(runs: int) -> Iterator[Row]:
     blank: Row = dict.fromkeys(COLUMNS) | dict.fromkeys(DOCUMENTS, "{}") | {"error": None}
     at = "2026-01-01T00:00:00.000000Z"
     blank |= {"objective": "look", "code_version": "1", "plan": "[]", "attempt": 1}
+    blank |= {"asked_by": canonical({"kind": "schedule", "name": "schedule"})}
     blank |= {"dry_run": True, "created_at": at, "started_at": at, "completed_at": at}
     for number in range(1, runs + 1):
         agent, turn = number % AGENTS, number // AGENTS % ROUNDS_PER_AGENT

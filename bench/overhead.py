@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import compileall
 import os
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Emitter, Figure, emitter, tell
-from tests.copies import copy_repository, derive_cards, environment
+from bench.requests import house_of_noop
 from tests.servers import postgresql
 from tests.servers.prefect_server import PrefectServer, run_server
 
@@ -32,33 +31,6 @@ START_SECONDS_MAX = 60
 
 Run = Callable[[float], Awaitable[Any]]
 
-NOOP = '''"""Does nothing, as soon as it can."""
-
-import time
-from pathlib import Path
-
-from roundsman.agent import AgentParams, Outcome, agent, step
-
-
-class Params(AgentParams):
-    file: str
-
-
-@step
-def touch(file: str) -> None:
-    Path(file).write_text(str(time.time()))
-
-
-@agent(plan=("touch",))
-async def noop(params: Params) -> Outcome:
-    """Does nothing."""
-    await touch(params.file)
-    return Outcome()
-'''
-NOOP_ROUND = """
-  - name: bare
-    entrypoint: flows.noop:noop
-"""
 BARE = """
 import asyncio, sys, time
 from pathlib import Path
@@ -161,14 +133,7 @@ def _measure_postgresql(out: Emitter, home: Path) -> None:
 
 
 def _measure_starts(out: Emitter, home: Path, server: PrefectServer) -> None:
-    copy = copy_repository(home / "copy")
-    (copy / "flows" / "noop.py").write_text(NOOP)
-    rounds = copy / "prefect.yaml"
-    rounds.write_text(rounds.read_text().rstrip() + NOOP_ROUND)
-    variables = environment(copy, home / "home-start", ROUNDSMAN_PREFECT_API_URL=server.url)
-    variables |= {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(home / "prefect")}
-    derive_cards(copy, variables)
-    compileall.compile_dir(str(copy), quiet=2)
+    variables = house_of_noop(home, server)
     _measure_first_step(out, home, variables)
     _measure_words(out, variables)
 
