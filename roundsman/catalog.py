@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from roundsman.errors import Mistake, RoundsmanError, Unready
+from roundsman.rules.similar import meant
 
 # Only the standard library above: `roundsman agents` and the completion of names load this file.
 if TYPE_CHECKING:
@@ -90,20 +91,19 @@ def cards() -> list[Card]:
 
 def find_card(name: str) -> Card:
     """The card of an agent; a Mistake lists those that there are (A-025)."""
-    known = cards()
-    for card in known:
-        if card.name == name:
-            return card
-    listed = ", ".join(card.name for card in known if not card.operation)
-    remedy = f"'{name}' is written but has no card: run `make cards`" if _is_written(name) else ""
-    raise Mistake(f"Invalid agent_type: '{name}'. Available: {listed}", remedy)
+    known = {card.name: card for card in cards()}
+    if name in known:
+        return known[name]
+    ours = [card.name for card in known.values() if not card.operation]
+    raise Mistake(f"Invalid agent_type: '{name}'. Available: {', '.join(ours)}", _hint(name, ours))
 
 
-def _is_written(agent: str) -> bool:
-    if not agent.isidentifier() or agent.startswith("_"):
-        return False
-    file = REPOSITORY / "flows" / f"{agent}.py"
-    return file.exists() or any(known.agent == agent for known in rounds())
+def _hint(name: str, agents: list[str]) -> str:
+    file, known = REPOSITORY / "flows" / f"{name}.py", rounds()
+    is_name = name.isidentifier() and not name.startswith("_")
+    if is_name and (file.exists() or any(found.agent == name for found in known)):
+        return f"'{name}' is written but has no card: run `make cards`"
+    return meant(name, [*agents, *(found.name for found in known)])
 
 
 def describe(agent: str) -> dict[str, Any]:

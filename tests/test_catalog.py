@@ -64,8 +64,8 @@ def test_cards_are_read_as_they_were_derived(listed: Path) -> None:
 @pytest.mark.covers("A-025")
 def test_a_wrong_name_lists_the_agents_that_there_are(listed: Path) -> None:
     with pytest.raises(Mistake) as caught:
-        catalog.resolve("watchin", listed)
-    assert str(caught.value) == "Invalid agent_type: 'watchin'. Available: mending, watching"
+        catalog.resolve("unknown_agent", listed)
+    assert str(caught.value) == "Invalid agent_type: 'unknown_agent'. Available: mending, watching"
 
 
 @pytest.mark.covers("A-004")
@@ -200,3 +200,10 @@ def test_cards_are_derived_where_the_command_is_given(tmp_path: Path) -> None:
     assert said.returncode == 2
     assert len(said.stderr.strip().splitlines()) == 1
     assert "'broken_flow:broken_flow' cannot be loaded: ZeroDivisionError" in said.stderr
+
+
+def test_an_agent_that_was_mistyped_is_told_with_the_one_that_was_meant():
+    with pytest.raises(Mistake, match=r"Available: .*; did you mean 'warehouse_health'\?"):
+        catalog.resolve("warehouse_helth")
+    with pytest.raises(Mistake, match=r"Available: [a-z_, ]*$"):
+        catalog.resolve("something_else")

@@ -129,7 +129,10 @@ def undo(
         str | None, typer.Option("--action", metavar="ID", help="Only this one of its actions.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what could be undone, and what not.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what could be undone, and what not; unset: do it."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATES = ("waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired")
 ActionId = Annotated[
-    str, typer.Argument(metavar="ID", help="The action's id, or its first six or more letters.")
+    str, typer.Argument(metavar="ID", help="The action's id, or its first six or more characters.")
 ]
 Note = Annotated[str | None, typer.Option("--note", help="Why; it stays in the ledger.")]
 

@@ -123,12 +123,26 @@ def _leave_unread(option: Any) -> Any:
     return option
 
 
+def _named(option: Any) -> Any:
+    """Help names what is to be typed; Typer would print the Python type of it."""
+    if option.param_type_name == "argument":
+        option.display_type_rich = _no_type
+    elif option.metavar is None and not option.is_flag:
+        long = max(option.opts, key=len).lstrip("-")
+        option.metavar = "N" if "int" in option.bare_type() else long.replace("-", "_").upper()
+    return option
+
+
+def _no_type(ctx: Any) -> None:
+    return None
+
+
 class Quick(TyperCommand):
     """A command that does not load what it does not need."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The command's parameters; those that were not given are not read."""
-        return [_leave_unread(option) for option in super().get_params(ctx)]
+        return [_leave_unread(_named(option)) for option in super().get_params(ctx)]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, if it is one that the machine that is meant can be asked."""
@@ -147,7 +161,7 @@ class Doors(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The group's parameters; those that were not given are not read."""
-        return [_leave_unread(option) for option in super().get_params(ctx)]
+        return [_leave_unread(_named(option)) for option in super().get_params(ctx)]
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         """Read the group's own words; the outermost group sees whether JSON is wanted."""

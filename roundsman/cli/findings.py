@@ -23,7 +23,9 @@ DIGITS_MAX = 4
 
 FindingId = Annotated[
     str,
-    typer.Argument(metavar="ID", help="The finding's fingerprint, or its first six letters."),
+    typer.Argument(
+        metavar="ID", help="The finding's fingerprint, or its first six or more characters."
+    ),
 ]
 
 findings = typer.Typer(

@@ -136,7 +136,7 @@ def verify_audit(
 def erase(
     reason: Annotated[str, typer.Option(help="Why; it stays in the ledger.")],
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN_ID]", help="A closed run's id.")
+        str | None, typer.Argument(metavar="RUN_ID", help="A closed run's id.")
     ] = None,
     expired: Annotated[
         bool,

@@ -27,13 +27,15 @@ keys = typer.Typer(
 
 @keys.command("create", cls=Quick)
 def create_key(
-    name: Annotated[str, typer.Argument(help="Whose it is, as records show it: an e-mail.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose it is, as records show it: an e-mail.")
+    ],
     permission: Annotated[
         list[str],
         typer.Option("--permission", "-p", help="read, write, approve or admin; once for each."),
     ],
     expires: Annotated[
-        str | None, typer.Option(metavar="90d", help="After so long: h, d or w.")
+        str | None, typer.Option(metavar="90d", help="After so long: h, d or w; unset: never.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -29,7 +29,9 @@ def import_mail(
     warehouse: Annotated[str, typer.Option(help="A warehouse of systems.yaml.")] = "local",
     index: Annotated[str, typer.Option(help="Each month's index is INDEX-YYYY.MM.")] = "emails",
     table: Annotated[str, typer.Option(help="The warehouse's table.")] = "analytics.emails",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the mails.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the mails; unset: write them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import mails into both sides; only into twins and systems marked `sandbox: true`."""

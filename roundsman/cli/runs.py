@@ -25,7 +25,12 @@ def run(
     ],
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", metavar="KEY=VALUE", help="YAML; a dotted key goes deeper."),
+        typer.Option(
+            "--param",
+            "-p",
+            metavar="KEY=VALUE",
+            help="YAML; a dotted key goes deeper. Unset: the round's, then the agent's own.",
+        ),
     ] = None,
     params_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML or JSON; --param goes over it.")
@@ -41,7 +46,10 @@ def run(
         bool, typer.Option("--explain", help="Say what would be read, and read nothing.")
     ] = False,
     live: Annotated[
-        bool, typer.Option("--live", help="Not a dry run: allow what the policy allows.")
+        bool,
+        typer.Option(
+            "--live", help="Do what the policy allows; unset, a run is dry and changes nothing."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

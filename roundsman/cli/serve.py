@@ -11,10 +11,11 @@ from roundsman.errors import Mistake
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Where to listen (default ROUNDSMAN_API_HOST).")
+        str | None, typer.Option(help="Where to listen (default ROUNDSMAN_API_HOST: 127.0.0.1).")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Which port (default ROUNDSMAN_API_PORT).")
+        int | None,
+        typer.Option(min=0, max=65_535, help="Which port (default ROUNDSMAN_API_PORT: 8080)."),
     ] = None,
 ) -> None:
     """Serve the API; ends at Ctrl-C or SIGTERM, and leaves the runs it started alone."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import combinations
@@ -21,6 +20,7 @@ from roundsman.rules.approval import (
     is_read,
 )
 from roundsman.rules.conditions import Condition, look
+from roundsman.rules.similar import meant
 
 # What agents give; other names are free, but mostly they are slips.
 KNOWN_FIELDS = (
@@ -122,8 +122,8 @@ def _unknown_actions(rule: Rule) -> Iterator[Complaint]:
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, 1)
-    return f"did you mean '{close[0]}'? " if close else ""
+    close = meant(name, known)
+    return f"{close} " if close else ""
 
 
 def _answers_to_no_question(rule: Rule) -> Iterator[Complaint]:

@@ -62,11 +62,15 @@ class _Record(BaseModel):
 class Limits(_Record):
     """How far a build may reach without a person, and how often one target may be built."""
 
-    blast_radius_max: int = Field(default=20, ge=0)
-    per_window: int = Field(default=3, ge=1)
-    window_hours: int = Field(default=24, ge=1)
-    cool_down_minutes: int = Field(default=30, ge=0)
-    unhelpful_max: int = Field(default=2, ge=1)
+    blast_radius_max: int = Field(
+        default=20, ge=0, description="Nodes built with it; more ask a person"
+    )
+    per_window: int = Field(default=3, ge=1, description="Builds of one target in a window")
+    window_hours: int = Field(default=24, ge=1, description="How long that window is")
+    cool_down_minutes: int = Field(default=30, ge=0, description="Between two builds of one target")
+    unhelpful_max: int = Field(
+        default=2, ge=1, description="Builds in a row without help, after which a person is needed"
+    )
 
     def for_permit(self) -> dict[str, Any]:
         """What a permit's claim enforces, however many rounds ask at once."""

@@ -124,13 +124,14 @@ def list_findings(ledger: Ledger, org: str, wanted: Wanted | None = None) -> lis
 
 
 def get_finding(ledger: Ledger, org: str, key: str) -> Finding:
-    """Return one finding by its fingerprint or the first six or more letters of it.
+    """Return one finding by its fingerprint or the first six or more characters of it.
 
     Raises Mistake, which names some that there are, where it is none of this org or several.
     """
     if len(key) < PREFIX_CHARACTERS_MIN or not key.isalnum():
         said = f"finding '{key}' is too short a name"
-        raise Mistake(said, f"give {PREFIX_CHARACTERS_MIN} or more letters; {_some(ledger, org)}")
+        least = f"give {PREFIX_CHARACTERS_MIN} or more characters"
+        raise Mistake(said, f"{least}; {_some(ledger, org)}")
     values = {"like": f"{key.lower()}%", "limit": NAMED_MAX}
     with ledger.reading() as connection:
         found = list(_where(connection, ledger, org, (_PREFIX, values)))
@@ -138,7 +139,7 @@ def get_finding(ledger: Ledger, org: str, key: str) -> Finding:
         raise Mistake(f"finding '{key}' is not in the ledger", _some(ledger, org))
     if len(found) > 1:
         names = ", ".join(item.fingerprint for item in found)
-        raise Mistake(f"finding '{key}' could be any of {names}", "give more letters")
+        raise Mistake(f"finding '{key}' could be any of {names}", "give more characters")
     return found[0]
 
 

@@ -1,5 +1,6 @@
 """What holds for every command: quick help, one sentence for a mistake, known names."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,3 +164,11 @@ def test_an_unknown_name_is_not_explained_and_nothing_is_started(roundsman, home
     assert said.code == 2
     assert "Invalid agent_type: 'nosuch'" in said.document["error"]
     assert not home.exists()
+
+
+def test_help_names_what_is_to_be_typed_and_no_python_type(roundsman):
+    for words in ((), ("run",), ("history",), ("keys", "create"), ("import", "mail"), ("erase",)):
+        said = roundsman(*words, "--help").out
+        assert not re.search(r"<\w+|\[\[", said), said
+    assert "--limit N" in roundsman("history", "--help").out
+    assert "dry and changes nothing" in " ".join(roundsman("run", "--help").out.split())
