@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from roundsman.cli.ledger import Begun, Reads
     from roundsman.store.records import AuditRow
 
+# What is refused is refused sooner than that.
+PATIENCE_SECONDS = 2.0
 EXIT_CODES = {"success": 0, "cancelled": STOPPED, "refused": MISTAKEN}
 # From the best to the worst; --fail-on means this one and those after it.
 VERDICTS = ("healthy", "degraded", "unknown", "failed")
@@ -66,10 +70,29 @@ def begin(name: str, params: Mapping[str, Any], retry_of: str | None = None) -> 
 
 def accepted(started: Begun) -> str:
     """The run's id once it stands in the ledger; raises what the run was refused for."""
-    message = started.queued()
+    with _told_of_waiting():
+        message = started.queued()
     if "refused" in message:
         raise _refusal(message["refused"])
     return str(message["run_id"])
+
+
+@contextmanager
+def _told_of_waiting() -> Generator[None]:
+    """Say why nothing happens while a Prefect server of the run's own comes up."""
+    from roundsman.settings import get_settings
+
+    if remote_url() is not None or get_settings().prefect_url() is not None:
+        yield
+        return
+    words = "a Prefect server for this run alone is coming up (10 to 15 s) ..."
+    timer = Timer(PATIENCE_SECONDS, typer.echo, (words,), {"err": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class TurnedDown(Mistake):

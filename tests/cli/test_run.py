@@ -216,3 +216,9 @@ def test_nobody_elses_prefect_is_spoken_to(home, tmp_path, foreign):
     )
     assert said.returncode == 0, said.stderr
     assert foreign.seen == []
+
+
+def test_who_waits_for_a_server_of_the_runs_own_is_told_once(home):
+    said = Terminal(home)("run", "seed_sample", "-p", "days=3", "-p", "mails_a_day=20", "--json")
+    assert json.loads(said.stdout)["status"] == "success"
+    assert said.stderr == "a Prefect server for this run alone is coming up (10 to 15 s) ...\n"
