@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from roundsman.api.guard import READING, hostname_of
 from roundsman.api.problems import Throttled
+from roundsman.api.stream import Listener
 from roundsman.errors import Denied
 from roundsman.settings import LOOPBACK_HOSTS, Settings
 from roundsman.store import Ledger, keys
@@ -169,6 +170,22 @@ TheHouse = Annotated[House, Depends(house_of)]
 def org_of_reader(caller: Reader) -> str:
     """The org of whoever reads, for routes that need no more."""
     return caller.org
+
+
+def listener(request: Request, caller: Reader, house: TheHouse) -> Listener:
+    """A reader whose answer goes on for hours: what he came in by may end before it."""
+    ledger, key = house.ledger, caller.key
+    is_by_cookie = "authorization" not in request.headers
+    token = request.cookies.get(SESSION_COOKIE) if is_by_cookie else None
+
+    def is_welcome() -> bool:
+        if key is None:
+            return not keys.has_keys(ledger, caller.org)
+        if token is not None:
+            return recognise_session(ledger, token) is not None
+        return keys.find_good(ledger, caller.org, key.key_id) is not None
+
+    return Listener(caller.org, is_welcome)
 
 
 def ledger_of_house(house: TheHouse) -> Ledger:

@@ -84,7 +84,7 @@ def make_app(settings: Settings) -> FastAPI:
         needs = [] if router in OPEN else [Depends(access.identify)]
         app.include_router(router, dependencies=needs)
     app.dependency_overrides |= {
-        stream.org_of: access.org_of_reader,
+        stream.listener_of: access.listener,
         metrics.scraped_org: access.org_of_reader,
         metrics.scraped_ledger: access.ledger_of_house,
     }

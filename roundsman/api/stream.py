@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from roundsman.api.problems import answered, documented
 from roundsman.api.words import RunId
-from roundsman.errors import Mistake, RoundsmanError
+from roundsman.errors import Mistake, RoundsmanError, Unready
 from roundsman.log import get_logger
 from roundsman.settings import get_settings
 from roundsman.store.events import read_end
@@ -25,6 +26,8 @@ from roundsman.store.tail import Subscription, Tail
 
 HEARTBEAT_SECONDS = 15
 SEND_SECONDS_MAX = 30
+# So long a key that was revoked may still be told of events.
+WELCOME_SECONDS = 15
 # A server that ends closes its tail, which cuts every reader; who is deaf to that is let go then.
 FAREWELL_SECONDS_MAX = 2
 RECONNECT_MS = 1000
@@ -45,9 +48,16 @@ router = APIRouter()
 _log = get_logger(__name__, component="api")
 
 
-def org_of(request: Request) -> str:
-    """Whose events are read; the app overrides it with the org of the caller's key."""
-    return get_settings().org_id
+class Listener(NamedTuple):
+    """Whose events are read, and whether whoever reads them may go on, asked anew at each call."""
+
+    org: str
+    is_welcome: Callable[[], bool]
+
+
+def listener_of() -> Listener:
+    """Who reads; the app overrides it with the caller and what his key still opens."""
+    return Listener(get_settings().org_id, lambda: True)
 
 
 def tail_of(request: Request) -> Tail:
@@ -80,7 +90,7 @@ _wire = _Wire()
 class EventStream(EventSourceResponse):
     """A response that goes on until its reader leaves, is cut off, or its run has ended."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, is_welcome: Callable[[], bool]) -> None:
         super().__init__(
             _told(subscription),
             headers=HEADERS,
@@ -90,10 +100,12 @@ class EventStream(EventSourceResponse):
             shutdown_grace_period=FAREWELL_SECONDS_MAX,
         )
         self._subscription = subscription
+        self._is_welcome = is_welcome
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what there is; whatever ends it, the place is free again afterwards."""
         with self._subscription as reader:
+            watching = asyncio.create_task(self._watch(reader))
             try:
                 await super().__call__(scope, receive, send)
             except SendTimeoutError:
@@ -102,6 +114,19 @@ class EventStream(EventSourceResponse):
                     f"a reader of events took nothing for {SEND_SECONDS_MAX} seconds",
                     metadata={"org": reader.org, "seq": reader.last},
                 )
+            finally:
+                watching.cancel()
+
+    async def _watch(self, reader: Subscription) -> None:
+        """Cut a reader off whose key opens nothing any more."""
+        is_welcome = True
+        while is_welcome:
+            await asyncio.sleep(WELCOME_SECONDS)
+            # A ledger that is away has no events to tell either.
+            with suppress(Unready):
+                is_welcome = await asyncio.to_thread(self._is_welcome)
+        reader.cut("its key or cookie is no good any more")
+        reader.heard.set()
 
 
 @router.get(
@@ -118,7 +143,7 @@ class EventStream(EventSourceResponse):
     },
 )
 async def stream_events(
-    org: Annotated[str, Depends(org_of)],
+    listener: Annotated[Listener, Depends(listener_of)],
     tail: Annotated[Tail, Depends(tail_of)],
     run_id: RunId | None = None,
     after: Annotated[int | None, Query(ge=0, lt=10**ID_DIGITS_MAX)] = None,
@@ -130,10 +155,10 @@ async def stream_events(
     says the same and comes first. A reader that cannot keep up gets the event `cut` with a reason.
     """
     place = after if last_event_id is None else _number(last_event_id)
-    subscription = await asyncio.to_thread(_open, tail, org, run_id, place)
+    subscription = await asyncio.to_thread(_open, tail, listener.org, run_id, place)
     if subscription is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return EventStream(subscription)
+    return EventStream(subscription, listener.is_welcome)
 
 
 def _open(tail: Tail, org: str, run_id: str | None, after: int | None) -> Subscription | None:

@@ -82,6 +82,30 @@ def test_a_revoked_key_opens_nothing_from_the_next_request_on(api: Api) -> None:
     assert api.get("/agents", secret).status_code == 401
 
 
+@pytest.mark.parametrize("by", ["key", "cookie", "nothing"])
+def test_whoever_is_not_let_in_any_more_is_told_of_no_more_events(
+    api: Api, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr("roundsman.api.stream.WELCOME_SECONDS", 0.1)
+    secret = "" if by == "nothing" else api.key("read")
+    if by == "cookie":
+        assert api.post("/session", json={"key": secret}).status_code == 200
+    headers = {"Authorization": f"Bearer {secret}"} if by == "key" else {}
+    with api.client.stream("GET", "/agents/events", headers=headers, timeout=20) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith("id: ")
+        begin(api.ledger)
+        assert "event: run_started" in lines
+        if by == "nothing":
+            api.key("read")
+        for listed in keys.list_keys(api.ledger, "default") if secret else ():
+            keys.revoke_key(api.ledger, "default", listed.key_id, "ada")
+        assert "event: cut" in lines
+        assert "no good any more" in next(lines)
+        assert list(lines)[1:] == []
+    assert api.get("/agents/events?after=0", secret or None).status_code == 401
+
+
 def test_a_key_in_the_address_is_no_key(api: Api) -> None:
     secret = api.key("read")
     assert api.get(f"/agents/history?key={secret}").status_code == 401
