@@ -248,6 +248,37 @@ def test_a_report_is_text_whatever_is_written_in_it(api: Api, browser: Browser) 
     assert told["was"]
 
 
+@pytest.mark.parametrize("line", ["[", "-", "*", "`", "[](", "| "])
+def test_no_line_of_a_report_keeps_the_browser_busy(api: Api, browser: Browser, line: str) -> None:
+    browser.driver.get(f"{api.url}/#/")
+    browser.has("Nothing runs at this moment")
+    browser.driver.set_script_timeout(20)
+    count = browser.driver.execute_async_script(
+        """
+        import("/page/markdown.js").then(({ markdown }) => {
+          arguments[1](markdown(`|a|\n${arguments[0].repeat(150000)}x`).textContent.length);
+        });
+        """,
+        line,
+    )
+    assert count > 1
+
+
+def test_no_letter_turns_round_or_hides_what_is_read(api: Api, browser: Browser) -> None:
+    browser.driver.get(f"{api.url}/#/")
+    told = browser.driver.execute_async_script(
+        """
+        import("/page/dom.js").then(({ h, pretty }) => {
+          const [text, done] = arguments;
+          done([h("p", {}, text, h("b", {}, 1)).textContent, pretty({ to: text }).textContent]);
+        });
+        """,
+        "a\u202eb\u200bc\u2066d\U000e0041 שלום 👩‍💻",
+    )
+    shown = "a\\u202eb\\u200bc\\u2066d\\udb40\\udc41 שלום 👩‍💻"
+    assert told == [f"{shown}1", f'{{\n  "to": "{shown}"\n}}']
+
+
 def test_however_many_tabs_are_open_the_next_one_is_served(api: Api, browser: Browser) -> None:
     # A browser opens six connections to one server, and a stream holds one for as long as it is.
     whole_run(api.ledger)

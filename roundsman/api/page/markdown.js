@@ -3,7 +3,9 @@
 import { h } from "./dom.js";
 
 const LINK = /^(https?:\/\/|mailto:|#)/i;
-const INLINE = /(`[^`]+`)|(\*\*[^*]+\*\*)|(\*[^*\s][^*]*\*)|\[([^\]]*)\]\(([^()\s]*)\)/;
+const INLINE = /(`[^`]+`)|(\*\*[^*]+\*\*)|(\*[^*\s][^*]*\*)|\[([^[\]]*)\]\(([^()\s]*)\)/;
+// A class that is repeated twice in a row would take minutes for a long line of dashes.
+const GRID = /^(?=.*-)[\s:|-]+$/;
 const LINES_MAX = 20000;
 
 export function markdown(source) {
@@ -26,7 +28,7 @@ function block(lines, at) {
   // The page has its own first two levels.
   if (heading) return [h(`h${Math.min(heading[1].length + 2, 6)}`, {}, inline(heading[2])), at + 1];
   if (/^\s*([-*_])(\s*\1){2,}\s*$/.test(line)) return [h("hr"), at + 1];
-  if (line.includes("|") && /^\s*\|?[\s:|-]*-[\s:|-]*$/.test(lines[at + 1] || "")) return grid(lines, at);
+  if (line.includes("|") && GRID.test(lines[at + 1] || "")) return grid(lines, at);
   if (/^\s*([-*+]|\d+[.)])\s+/.test(line)) return list(lines, at);
   if (line.startsWith(">")) return run(lines, at, (one) => one.startsWith(">"), (found) =>
     h("blockquote", {}, inline(found.map((one) => one.replace(/^>\s?/, "")).join(" "))));
