@@ -22,6 +22,7 @@ from roundsman.store.records import ActionRow
 from tests.store.words import ORG, begin
 
 AGENT = "seed_sample"
+PLAN = ("send_message",)
 _occasions = count()
 
 
@@ -49,7 +50,7 @@ def run_in(ledger: Ledger, *, dry_run: bool = False, ops: int | None = None) -> 
     """An open run of this ledger that is current here; live ones may act."""
     params = {"dry_run": dry_run, "allow_actions": not dry_run}
     run_id = begin(ledger, dry_run=dry_run, params=params)
-    who = Identity(run_id, ORG, AGENT, (), dry_run, may_act=not dry_run, asked_by="ada")
+    who = Identity(run_id, ORG, AGENT, PLAN, dry_run, may_act=not dry_run, asked_by="ada")
     run = Run(who, ledger, ArtifactStore(Path(tempfile.gettempdir()), ORG))
     run.attempt = 1
     run.give(Budget(ops=ops), 0.0)

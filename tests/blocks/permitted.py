@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from roundsman import budget, envelope
-from roundsman.envelope import Identity, Run, enter
+from roundsman import budget
+from roundsman.envelope import Run, enter
 from roundsman.permits import Permit, Wish, ask_for
-from roundsman.rules.budget import Budget
 from roundsman.settings import get_settings
 from roundsman.store import approvals, open_ledger
-from roundsman.store.artifacts import ArtifactStore
 from roundsman.store.records import ActionRow
-from tests.store.words import begin
+from tests.permits import run_in
 
 
 class LiveRun:
@@ -34,27 +32,13 @@ class LiveRun:
 
 @contextmanager
 def live_run(dry_run: bool = False) -> Iterator[LiveRun]:
-    """Open a run in the home of the test; give it up at the end."""
+    """Open a run in the home of the test, that pays for what it does; give it up at the end."""
     settings = get_settings()
     ledger = open_ledger(settings.ledger_url, settings.chain_key, settings.anchor)
-    params = {"dry_run": dry_run, "allow_actions": not dry_run}
-    run_id = begin(ledger, settings.org_id, dry_run=dry_run, params=params)
-    who = Identity(
-        id=run_id,
-        org=settings.org_id,
-        agent="warehouse_health",
-        plan=("send_message",),
-        dry_run=dry_run,
-        may_act=not dry_run,
-        asked_by="ada",
-    )
-    run = Run(who, ledger, ArtifactStore(settings.artifacts, settings.org_id))
-    run.attempt = 1
-    run.give(Budget(), 0.0)
-    enter(run)
-    try:
-        yield LiveRun(run)
-    finally:
-        envelope._current.set(None)
-        budget.meter.set(None)
-        ledger.close()
+    with run_in(ledger, dry_run=dry_run) as run:
+        enter(run)
+        try:
+            yield LiveRun(run)
+        finally:
+            budget.meter.set(None)
+            ledger.close()

@@ -4,56 +4,28 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Literal
 
 import pytest
 
-from tests.servers.scripted import Reply, Request
+from tests.servers.scripted import Local, Reply, Request
 
 # hang: the request was read, and no answer comes. drop: it was read, and the line goes dead.
 # torn: status and headers come, and then the line goes dead. reset: it is not even read.
 Misbehaviour = Literal["hang", "drop", "torn", "reset"]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A line that goes dead is part of the play."""
-
-
-class Receiver:
+class Receiver(Local):
     """A running server. `received` is all that arrived whole; each takes the next of `answers`,
     the last of them for ever, and 200 'ok' where none was given."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Request] = []
         self.answers: list[Reply | Misbehaviour] = []
-        self._let_go = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._scheme = "https" if tls else "http"
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Receiver:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._let_go.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_handler(self), tls)
 
     def then(self, *answers: Reply | Misbehaviour) -> Receiver:
         """Answer what comes next so."""
@@ -68,7 +40,7 @@ class Receiver:
 
     def hang(self) -> None:
         """Wait until the test is over."""
-        self._let_go.wait()
+        self.let_go.wait()
 
 
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -58,7 +58,36 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up early is part of many a script."""
 
 
-class Scripted:
+class Local:
+    """A web server on loopback, from `with` to its end; over TLS where a context is given."""
+
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.let_go = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let_go.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+
+class Scripted(Local):
     """A running server: `answers` are asked in order, the first that is not None is sent.
 
     An answer may wait for `let_go` (an Event) to be slow; a request that nobody answers gets 599.
@@ -74,27 +103,7 @@ class Scripted:
         self.headers = headers or {}
         self.requests: list[Request] = []
         self.chunks_sent = 0
-        self.let_go = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self._scheme = "https" if tls else "http"
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def __enter__(self) -> Scripted:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.let_go.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(self._handler(), tls)
 
     def on(self, method: str, ending: str, *replies: Reply) -> Scripted:
         """Answer requests to paths that end so: with one reply after another, the last for ever."""
