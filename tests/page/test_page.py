@@ -163,6 +163,41 @@ def test_a_key_that_is_revoked_ends_what_was_opened_with_it(api: Api, browser: B
     browser.find("#key")
 
 
+def test_a_page_whose_key_is_revoked_asks_for_one_by_itself(
+    api: Api, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roundsman.api.stream.WELCOME_SECONDS", 0.5)
+    other, secret = api.key("read", name="other"), api.key("read")
+    sign_in(browser, api, secret)
+    browser.has("Nothing runs at this moment")
+    owned = keys.recognise(api.ledger, secret)
+    assert owned is not None
+    assert other
+    keys.revoke_key(api.ledger, ORG, owned.key.key_id, "ada")
+    browser.find("#key")
+
+
+def test_signing_out_ends_what_another_tab_signed_in_for(api: Api, browser: Browser) -> None:
+    other, secret = api.key("read", name="other"), api.key("read")
+    sign_in(browser, api, secret)
+    entered = """
+        return fetch("/session", { method: "POST", body: JSON.stringify({ key: arguments[0] }),
+          headers: { "Content-Type": "application/json" } }).then((answer) => answer.status);
+    """
+    assert browser.driver.execute_script(entered, other) == 200
+    browser.find("#sign-out").click()
+    browser.find("#key")
+    assert browser.driver.get_cookies() == []
+
+
+def test_who_cannot_sign_out_is_told_that_he_is_signed_in(tmp_path: Path, browser: Browser) -> None:
+    with serving(make_settings(tmp_path)) as api:
+        sign_in(browser, api, api.key("read"))
+    browser.find("#sign-out").click()
+    browser.has("You are still signed in")
+    assert len(browser.driver.get_cookies()) == 1
+
+
 def test_by_keyboard_alone_a_finding_is_taken_on(api: Api, browser: Browser) -> None:
     key = see(api)
     sign_in(browser, api, api.key("read", "write"), "#/findings")

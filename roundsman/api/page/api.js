@@ -53,10 +53,13 @@ export async function signIn(key) {
 
 export async function signOut() {
   try {
+    // Another tab may have signed in since: the word has to be that of the cookie that is there now.
+    await readSession();
     await call("DELETE", "session", {});
-  } finally {
-    session = null;
+  } catch (error) {
+    if (error.status !== 401) throw error;
   }
+  session = null;
 }
 
 export async function text(path) {

@@ -1,5 +1,7 @@
 // How the page learns that something happened: one stream of events, and what is said while it is lost.
 
+import { get } from "./api.js";
+
 const KINDS = [
   "run_queued", "run_started", "run_finished", "run_failed", "run_refused", "run_erased", "cancel_requested",
   "step_started", "step_finished", "step_failed", "step_retried", "step_skipped", "artifact_written",
@@ -25,7 +27,8 @@ export function listen(heard, changed) {
   source.onerror = () => {
     changed("reconnecting");
     if (source.readyState !== EventSource.CLOSED) return;
-    // A browser gives up for good where it was answered with an error.
+    // A browser gives up for good where it was answered with an error, and does not say with which.
+    get("session").catch((error) => source && error.status === 401 && window.dispatchEvent(new Event("locked")));
     timer = setTimeout(() => listen(heard, changed), pause);
     pause = Math.min(pause * 2, AGAIN_MS_MAX);
   };

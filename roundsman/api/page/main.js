@@ -2,7 +2,7 @@
 
 import { isKeyless, readSession, session, signIn, signOut } from "./api.js";
 import { approvals } from "./approvals.js";
-import { announce, failure, field, h } from "./dom.js";
+import { announce, ask, failure, field, h } from "./dom.js";
 import { findings } from "./findings.js";
 import { history } from "./history.js";
 import { listen, stop } from "./live.js";
@@ -103,11 +103,21 @@ function locked() {
 function who() {
   const place = document.getElementById("who");
   if (!session) { place.replaceChildren(); return; }
-  const out = h("button", { type: "button", id: "sign-out", onclick: async () => { await signOut().catch(() => null); locked(); } }, "Sign out");
+  const out = h("button", { type: "button", id: "sign-out", onclick: leave }, "Sign out");
   const into = h("button", { type: "button", id: "sign-in", onclick: locked }, "Sign in");
   const prefect = session.prefect_url && h("a", { href: session.prefect_url, rel: "noopener" }, "Prefect");
   const name = isKeyless() ? "no key: reads and dry runs" : `${session.name} (${session.permissions.join(", ")})`;
   place.replaceChildren(...[prefect, h("span", { class: "quiet" }, name), isKeyless() ? into : out].filter(Boolean));
+}
+
+async function leave() {
+  try {
+    await signOut();
+  } catch (error) {
+    await ask("You are still signed in", h("p", {}, error.message), "Close");
+    return;
+  }
+  locked();
 }
 
 function begin() {
