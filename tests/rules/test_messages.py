@@ -153,7 +153,7 @@ def test_words_of_ones_own_take_the_place_of_ours() -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ subjct }}", "the title template names the unknown field 'subjct'; known: action_id, agent"),
+        ("{{ subjct }}", "the title template names the unknown field 'subjct'; known: action_id"),
         ("{% if event == 'resolved' %}{{ nope }}{% endif %}", "unknown field 'nope'"),
         ("{% for r in reasons %}{{ r.qoute }}{% endfor %}", "has no attribute 'qoute'"),
         ("{{ reasons[0].quote }}", "the title template fails: list object has no element 0"),
