@@ -29,8 +29,9 @@ down: setup ## stop that server
 test: $(VENV)/.dev ## lint, types, house rules, tests on real servers; FAST=1: only what needs no engine
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/basedpyright
-	@$(BIN)/python -m pytest -q -n 2 $(if $(FAST),-m "not engine and not needs")
+	@$(BIN)/basedpyright >$(VENV)/types.log & types=$$!; \
+	    $(BIN)/python -m pytest -q -n 2 $(if $(FAST),-m "not engine and not needs"); tested=$$?; \
+	    wait $$types; typed=$$?; tail -n 20 $(VENV)/types.log; exit $$((tested | typed))
 
 lint: $(VENV)/.dev ## style and format, without changing anything
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

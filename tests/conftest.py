@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
 SERVERS = {
     "postgresql": "PostgreSQL: apt-get install postgresql-15",
     "elasticsearch": "Elasticsearch: Maven, unzip and a JDK >= 21, or "
@@ -20,6 +21,10 @@ SERVERS = {
     "promtool": "Prometheus and its promtool: apt-get install prometheus",
 }
 NOT_RUN = "not run: needs "
+# Whoever asks for one of these meets a server of ours, or of Prefect.
+SERVING = {"serve", "prefect_server"}
+# Rooms whose tests meet an engine: embedded or real ones, servers, processes of their own.
+ENGINE_ROOMS = ("api", "bench", "blocks", "client", "deployments", "flows", "kills", "page")
 
 
 def _scrub() -> None:
@@ -39,10 +44,7 @@ _scrub()
 
 pytest.register_assert_rewrite("tests.servers")
 # Fixtures stand beside the servers that they start.
-pytest_plugins = [
-    f"tests.servers.{path.stem}"
-    for path in sorted((Path(__file__).parent / "servers").glob("*.py"))
-]
+pytest_plugins = [f"tests.servers.{path.stem}" for path in sorted((HERE / "servers").glob("*.py"))]
 
 
 @cache
@@ -51,8 +53,23 @@ def is_available(server: str) -> bool:
     return bool(importlib.import_module(f"tests.servers.{server}").available())
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read no file of a room that `-m` leaves out as a whole: that alone takes seconds."""
+    is_left_out = "not engine" in str(config.option.markexpr)
+    return (
+        True
+        if is_left_out and collection_path.parent == HERE and (collection_path.name in ENGINE_ROOMS)
+        else None
+    )
+
+
+# First, because `-m` chooses by the markers that are given here.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        is_room = item.path.relative_to(HERE).parts[0] in ENGINE_ROOMS
+        if is_room or SERVING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
         for marker in item.iter_markers("needs"):
             for server in marker.args:
                 if not is_available(server):

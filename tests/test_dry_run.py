@@ -200,6 +200,7 @@ def test_every_kind_of_system_is_there_with_each_of_its_methods(
         must_be_complete(place)
 
 
+@pytest.mark.engine
 @pytest.mark.timeout(SECONDS_MAX)
 @pytest.mark.covers("A-016", "A-110")
 def test_plans_write_nothing_in_a_dry_run_and_each_effect_once_live(

@@ -105,7 +105,7 @@ def test_inside_roundsman_doors_stand_on_envelope_on_ledgers_on_rules() -> None:
 
 
 def test_rules_are_pure() -> None:
-    for path in sorted((ROOT / "roundsman/rules").glob("*.py")):
+    for path in sorted((ROOT / "roundsman/rules").rglob("*.py")):
         roots = {name.split(".")[0] for name in _imports(path)}
         foreign = roots - set(sys.stdlib_module_names) - PURE_LIBRARIES - {"roundsman"}
         assert not foreign | (roots & IMPURE), f"{_name(path)} imports {sorted(foreign | roots)}"

@@ -20,6 +20,8 @@ from tests.api.served import make_settings, until
 from tests.copies import ROOT
 from tests.servers.prefect_server import PrefectServer
 
+pytestmark = pytest.mark.engine
+
 ORDER = Order("looking", {"operations": 1}, entrypoint=f"{looking}:looking")
 
 

@@ -323,6 +323,7 @@ print(json.dumps([[change.change for change in made], took]), flush=True)
 """
 
 
+@pytest.mark.engine
 def test_processes_at_once_have_each_effect_once(ledger: Ledger, home: Home) -> None:
     key = fingerprint("warehouse_health", "emails-prod", "freshness", "emails")
     racers = [child(home, RACE, str(number), key) for number in range(6)]

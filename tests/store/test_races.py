@@ -22,6 +22,8 @@ from roundsman.store.verify import verify
 from tests.store.permits import ledger_now, live, proposal
 from tests.store.words import ORG, Home, eventually, finish
 
+pytestmark = pytest.mark.engine
+
 PROCESSES, ACTIONS = 64, 1_000
 ROLES = ("claim", "approve", "deny", "expire")
 # How many processes of each role want the same action.

@@ -56,6 +56,7 @@ def test_a_store_newer_than_the_code_is_refused_and_left_alone(
     assert row[0] == run_id
 
 
+@pytest.mark.engine
 def test_processes_that_start_at_once_on_nothing_agree(home: Home) -> None:
     code = (
         "ledger = open_ledger(url, key, anchors)\n"
