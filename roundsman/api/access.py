@@ -25,7 +25,8 @@ from roundsman.store.sessions import recognise_session
 CALLERS_MAX = 10_000
 # How many children may be loading the engine at once; others wait for their turn.
 STARTS_AT_ONCE_MAX = 8
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+# Any of these, or one that begins so, was added on the way.
+FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 SESSION_COOKIE = "roundsman_session"
 CSRF_HEADER = "X-CSRF-Token"
 MAKE_ONE = "make one: roundsman keys create NAME --permission {}"
@@ -222,6 +223,6 @@ def _of_session(request: Request, house: House) -> Owned | None:
 
 def _is_here(request: Request, address: str) -> bool:
     """Whether the caller sits at this machine, and is not sent on by a proxy that does."""
-    is_sent_on = any(name in request.headers for name in FORWARDED)
+    is_sent_on = any(name.startswith(FORWARDED) for name in request.headers)
     host = hostname_of(request.headers.get("host", ""))
     return address in LOOPBACK_HOSTS and host in LOOPBACK_HOSTS and not is_sent_on

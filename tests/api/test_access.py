@@ -129,7 +129,17 @@ def test_an_org_sees_its_own_rows_only(api: Api) -> None:
     assert 'org="acme"' not in api.get("/metrics", home).text
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+PROXIES = (
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Forwarded",
+    "X-Real-IP",
+    "Via",
+)
+
+
+@pytest.mark.parametrize("header", PROXIES)
 def test_whoever_a_proxy_sends_on_is_not_at_this_machine(api: Api, header: str) -> None:
     refused = api.get("/agents/history", headers={header: "127.0.0.1"})
     assert refused.status_code == 401
