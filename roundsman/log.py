@@ -19,6 +19,7 @@ from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from roundsman.errors import Mistake
+from roundsman.rules.plain_text import harmless
 from roundsman.rules.redaction import redact, redact_text
 
 ROOT = "roundsman"
@@ -146,7 +147,8 @@ class ConsoleFormatter(logging.Formatter):
         text = f"{clock} {record.levelname.lower()} {record.getMessage()} {metadata}".rstrip()
         if record.exc_info and record.exc_info[0] is not None:
             text += "\n" + self.formatException(record.exc_info)
-        return redact_text(text)
+        # Part of it may be what a stranger sent: an address, a name, a header.
+        return redact_text(harmless(text))
 
 
 def _as_text(value: Any) -> str:

@@ -187,6 +187,9 @@ def test_a_person_at_a_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[s
     get_logger("x").info("compared", metadata={"days": 7, "url": "https://u:hunter22@h"})
     error = capsys.readouterr().err
     assert error.rstrip().endswith("info compared days=7 url=https://u:***@h")
+    get_logger("x").info("GET /\x1b[31m\x9b2Jx\u202ey\r", metadata={"of": "\x1b]0;t\x07"})
+    error = capsys.readouterr().err
+    assert error.rstrip("\n").endswith("info GET /[31m2Jxy\n of=]0;t")
 
 
 @pytest.mark.covers("E-091")
