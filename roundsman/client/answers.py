@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from roundsman.client import errors
 from roundsman.client.calls import Call
 from roundsman.errors import Mistake
+from roundsman.rules.plain_text import harmless
 
 if TYPE_CHECKING:
     import httpx
@@ -95,7 +96,8 @@ def read(call: Call[T], answer: httpx.Response) -> T:
 def problem_of(answer: httpx.Response) -> errors.ClientError:
     """The error that a problem document tells."""
     told = _document(answer)
-    said = str(told.get("detail") or told.get("error") or "")
+    # Whoever answers there may not be who was meant, and this is printed at a terminal.
+    said = harmless(str(told.get("detail") or told.get("error") or ""))
     if not answer.is_server_error and not (answer.is_client_error and said):
         # A redirect, or the no of another server: an API of ours says why.
         return unreadable(answer)

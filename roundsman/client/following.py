@@ -16,6 +16,8 @@ PAUSE_SECONDS_MAX = 30.0
 # The server breaks a silence after 15.
 SILENCE_SECONDS_MAX = 45.0
 MESSAGE_BYTES_MAX = 64 << 20
+# As many as the API takes back; Python itself reads none of more than 4,300.
+DIGITS_MAX = 18
 CUT = "cut"
 # What a stream that was there is sought again after; None: nobody answered.
 PASSING = (None, 429, 502, 503, 504)
@@ -117,7 +119,9 @@ def _passes(lost: ClientError) -> bool:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    if not text or len(text) > DIGITS_MAX or not text.isascii() or not text.isdigit():
+        return None
+    return int(text)
 
 
 def _data(message: Message) -> dict[str, Any]:

@@ -282,3 +282,10 @@ def test_what_is_no_api_of_ours_is_said_to_be_none(call: Callable[..., Any]) -> 
         server.answers[:] = [lambda _request: Reply(status=302, headers={"Location": "/x"})]
         with pytest.raises(Unreadable):
             call(server.url).execute("warehouse_health")
+
+
+def test_a_sentence_of_whoever_answers_moves_and_hides_nothing(call: Callable[..., Any]) -> None:
+    told = {"detail": "no\x1b]0;x\x07 \u202etxt\x9b2J", "status": 422}
+    with Scripted(lambda _: Reply(told, 422)) as server, pytest.raises(ClientError) as caught:
+        call(server.url).agents()
+    assert str(caught.value) == "no]0;x txt2J"

@@ -128,6 +128,11 @@ def test_a_stream_is_read_whatever_the_pieces_that_it_comes_in() -> None:
         assert [one for piece in pieces for one in reader.feed(piece)] == whole
 
 
+def test_a_number_that_no_event_has_is_none() -> None:
+    (told,) = Reader().feed(b"id: %b\nretry: %b\nevent: x\n\n" % (b"9" * 5_000, b"9" * 5_000))
+    assert (told.seq, told.retry_seconds) == (None, None)
+
+
 def test_who_is_told_nothing_again_and_again_gives_up() -> None:
     following = Following(None, None)
     (opening,) = Reader().feed(b"id: 1\nretry: 10\n\n")
