@@ -101,12 +101,12 @@ def _start(asked: tuple[Execution, str | None], caller: Caller, starts: Starts) 
     body, key = asked
     order = order_of(body, caller, starts.house.ledger)
     try:
-        started = starts.spare.start(order._replace(key=key), caller.settings)
+        # The child says no more that is waited for: how it ends stands in the ledger.
+        run_id = run_of(starts.spare.start(order._replace(key=key), caller.settings))
     except Unready as error:
+        # It died with the order in its hands, or never was.
         run_id = record_unstarted(starts.house.ledger, caller.org, order, error)
         raise Unstarted(error.said, error.remedy, run_id) from error
-    # The child says no more that is waited for: how it ends stands in the ledger.
-    run_id = run_of(started)
     with suppress(OSError):
         starts.spare.fill(caller.settings)
     return run_id

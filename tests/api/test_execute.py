@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import sys
+import termios
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -149,6 +155,37 @@ def test_a_process_that_waited_takes_a_run_and_the_next_one_waits(
     assert len({told["run_id"] for told in found}) == 3
     rows = [runs.get_run(api.ledger, "default", told["run_id"]) for told in found]
     assert {row.attempt for row in rows} == {1}
+
+
+def waiting_process() -> int:
+    """The process of ours that waits for an order, 0 while there is none."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_ours = f"PPid:\t{os.getpid()}\n" in (place / "status").read_text()
+            if is_ours and b"--spare" in (place / "cmdline").read_bytes():
+                return int(place.name)
+    return 0
+
+
+def unread(pid: int) -> int:
+    """How many bytes of its order a process has not read."""
+    with Path(f"/proc/{pid}/fd/0").open("rb") as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_a_process_that_dies_with_its_order_leaves_a_row_of_it(serve: Callable[..., Api]) -> None:
+    api = serve(api_spare_children=1)
+    pid = until(waiting_process)
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(api.post, "/agents/execute", json=QUICK)
+        until(lambda: unread(pid))
+        os.kill(pid, signal.SIGKILL)
+        answer = asked.result(60)
+    told = answer.json()
+    assert (answer.status_code, "process ended with -9" in told["error"]) == (503, True)
+    row = runs.get_run(api.ledger, "default", told["run_id"])
+    assert (row.status, row.round) == ("refused", "looking/quick")
 
 
 def test_a_run_that_no_process_can_be_started_for_is_told_and_may_be_asked_for_again(
