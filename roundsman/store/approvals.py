@@ -103,14 +103,14 @@ def list_actions(ledger: Ledger, org: str, wanted: Wanted | None = None) -> list
 
 
 def get_action(ledger: Ledger, org: str, key: str) -> ActionRow:
-    """Return one permit by its id or the first six or more letters of it.
+    """Return one permit by its id or the first six or more characters of it.
 
     Raises Mistake where there is none of this org, or more than one.
     """
     if len(key) < PREFIX_CHARACTERS_MIN or not key.isalnum():
         raise Mistake(
             f"action '{key}' is too short a name",
-            f"give {PREFIX_CHARACTERS_MIN} or more letters; see 'roundsman actions list'",
+            f"give {PREFIX_CHARACTERS_MIN} or more characters; see 'roundsman actions list'",
         )
     values = {"like": f"{key.lower()}%", "limit": AMBIGUOUS_SHOWN_MAX}
     with ledger.reading() as connection:
@@ -119,7 +119,7 @@ def get_action(ledger: Ledger, org: str, key: str) -> ActionRow:
         raise Mistake(f"action '{key}' is not in the ledger", "see 'roundsman actions list'")
     if len(found) > 1:
         known = ", ".join(row.action_id[:12] for row in found)
-        raise Mistake(f"action '{key}' could be any of {known}", "give more letters")
+        raise Mistake(f"action '{key}' could be any of {known}", "give more characters")
     return found[0]
 
 
