@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roundsman.cli.complaint import BY_VERDICT, MISTAKEN, Doors, Json, Quick, print_json, unknown
+from roundsman.cli.complaint import (
+    BY_VERDICT,
+    MISTAKEN,
+    Doors,
+    Json,
+    Quick,
+    hint,
+    print_json,
+    unknown,
+)
 from roundsman.cli.present import count
 from roundsman.errors import Mistake
 
@@ -288,4 +297,4 @@ def init(as_json: Json = False) -> None:
         print_json({"policy": str(path), "written": wrote})
         return
     typer.echo(f"wrote {path}" if wrote else f"{path} is there already; it was left as it is")
-    typer.echo("next: change it, then  roundsman policy lint")
+    hint("next: change it, then  roundsman policy lint")

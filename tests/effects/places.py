@@ -219,6 +219,7 @@ def _channel(name: str, block: Notify, received: Callable[[], list[Any]]) -> Pla
         "send": lambda c: (message(id=f"{c.getrandbits(64):x}"),),
         "compose": lambda _: (topic(),),
         "probe": lambda _: (),
+        "takes": lambda _: ("opened",),
         **_acting("send"),
     }
     if hasattr(block, "seconds"):

@@ -52,6 +52,7 @@ function question(one) {
 async function approve(one, place) {
   const given = await ask("Approve this action?", question(one), "Approve");
   if (!given) return;
+  announce("Approving …");
   try {
     const told = await post(`approvals/${one.action_id}/approve`, { note: given.note });
     announce("Approved. A run that acts has started.");

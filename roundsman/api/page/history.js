@@ -31,7 +31,7 @@ function filter(wanted) {
 function draw(found, wanted, offset) {
   if (!found.runs.length) return empty(found.total ? "There is nothing on this page." : "No run matches.", h("a", { href: "#/history" }, "Show all"));
   const rows = found.runs.map((run) => [
-    h("a", { href: `#/runs/${run.run_id}` }, run.run_id.slice(0, 8)), run.round || run.agent_type, chip(run.status), chip(run.verdict), when(run.started_at || run.created_at), lasted(run.duration_seconds), run.user_email || "–", run.dry_run ? "dry run" : "live",
+    h("a", { href: `#/runs/${run.run_id}` }, run.run_id.slice(0, 8)), run.round || run.agent_type, chip(run.status), chip(run.verdict), when(run.started_at || run.created_at), lasted(run.duration_seconds), run.user_email || run.asked_by?.name || run.asked_by?.kind || "–", run.dry_run ? "dry run" : "live",
   ]);
   const link = (to, word) => h("a", { class: "button", href: `#/history${query({ ...wanted, offset: to || "" })}` }, word);
   const last = Math.min(offset + PAGE, found.total);

@@ -50,9 +50,13 @@ async function send(event, said, key) {
     const body = wish(given, isLive);
     const warning = h("p", {}, "This run is live: where policy allows it, ", h("strong", {}, given.what), " changes things outside.");
     if (isLive && !(await ask("Start a live run?", warning, "Start it live", true))) return;
+    said.className = "quiet";
+    said.textContent = "Starting …";
+    said.hidden = false;
     const told = await post("agents/execute", body, { "Idempotency-Key": `page-${key}-${digest(body)}` });
     location.hash = `#/runs/${told.run_id}`;
   } catch (error) {
+    said.className = "failure";
     said.textContent = error.message;
     said.hidden = false;
   }
