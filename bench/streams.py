@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ WRITE_SECONDS_MAX = 600
 RENEWED_EVERY = 100
 QUIET = {"api_requests_per_minute": 1_000_000, "api_spare_children": 0}
 BACKLOG = 128
+END = b"\n\n"
+MESSAGE_BYTES_MAX = 1 << 22
 
 
 class Place(NamedTuple):
@@ -107,7 +109,7 @@ def p95(values: list[float]) -> float:
 
 async def follow(port: int, query: str = "", last: int | None = None) -> AsyncGenerator[Told]:
     """Messages as they come; raises ConnectionError where the answer is not a stream."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=MESSAGE_BYTES_MAX)
     again = "" if last is None else f"Last-Event-ID: {last}\r\n"
     # Of HTTP 1.0, whose body has no frames: what is measured is the server, not this reader.
     head = f"GET /agents/events{query} HTTP/1.0\r\nHost: 127.0.0.1\r\n{again}\r\n"
@@ -143,17 +145,18 @@ async def leave_and_return(reads: Reads, chance: random.Random) -> tuple[list[in
 
 
 async def _parsed(reader: asyncio.StreamReader) -> AsyncGenerator[Told]:
-    fields: dict[str, str] = {}
-    while line := await reader.readline():
-        text = line.decode().rstrip("\r\n")
-        if text:
-            name, _, value = text.partition(":")
-            fields[name or ":"] = value.strip()
-            continue
-        seq, data = fields.get("id"), fields.get("data")
-        name = ":" if ":" in fields else fields.get("event", "")
-        yield Told(None if seq is None else int(seq), name, data and json.loads(data))
-        fields = {}
+    # One wait a message: five hundred readers share one process, and that is no part of the server.
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            yield _told((await reader.readuntil(END)).decode())
+
+
+def _told(message: str) -> Told:
+    lines = (line.partition(":") for line in message.splitlines())
+    fields = {name or ":": value.strip() for name, _, value in lines if name or value}
+    seq, data = fields.get("id"), fields.get("data")
+    name = ":" if ":" in fields else fields.get("event", "")
+    return Told(None if seq is None else int(seq), name, data and json.loads(data))
 
 
 def _start(act: str, place: Place, wanted: dict[str, Any]) -> subprocess.Popen[str]:

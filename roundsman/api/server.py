@@ -13,6 +13,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from roundsman.api.app import make_app
+from roundsman.api.line import Protocol
 from roundsman.errors import Mistake, Unready
 from roundsman.settings import Settings
 from roundsman.spare import Spare
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=WAITING_MAX,
+            http=Protocol,
         )
         super().__init__(config)
         self._app = app

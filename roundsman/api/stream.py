@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from roundsman.api.line import Line
 from roundsman.api.problems import answered, documented
 from roundsman.api.words import RunId
 from roundsman.errors import Mistake, RoundsmanError, Unready
@@ -91,8 +92,9 @@ class EventStream(EventSourceResponse):
     """A response that goes on until its reader leaves, is cut off, or its run has ended."""
 
     def __init__(self, subscription: Subscription, is_welcome: Callable[[], bool]) -> None:
+        self._line = Line()
         super().__init__(
-            _told(subscription),
+            _told(subscription, self._line),
             headers=HEADERS,
             ping=HEARTBEAT_SECONDS,
             sep="\n",
@@ -104,6 +106,7 @@ class EventStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what there is; whatever ends it, the place is free again afterwards."""
+        self._line.begin(scope)
         with self._subscription as reader:
             watching = asyncio.create_task(self._watch(reader))
             try:
@@ -182,13 +185,14 @@ def _number(last_event_id: str) -> int:
     )
 
 
-async def _told(reader: Subscription) -> AsyncIterator[bytes]:
+async def _told(reader: Subscription, line: Line) -> AsyncIterator[bytes]:
     # Who loses the line before the first event shall still know after which one to go on.
     yield f"id: {reader.last}\nretry: {RECONNECT_MS}\n\n".encode()
     try:
         async for events in reader:
             for chunk in _chunks(events):
-                yield chunk
+                if not line.write(chunk):
+                    yield chunk
     except RoundsmanError as error:
         yield _message("cut", {"reason": error.said, "after": reader.last})
 
