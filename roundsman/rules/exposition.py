@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -22,6 +23,8 @@ MEDIA_RANGES: dict[str, Format] = {
 # More than any client sends; the rest of a longer header is not read.
 ACCEPTED_MAX = 20
 TOTAL = "_total"
+# Series whose labels are kept spelled out; 20,000 of them take a few megabytes.
+SPELLED_MAX = 20_000
 
 
 class Point(NamedTuple):
@@ -30,6 +33,13 @@ class Point(NamedTuple):
     suffix: str
     labels: Mapping[str, str]
     value: float
+
+
+class Spelled(NamedTuple):
+    """The labels of a series: what it is sorted by, and its text."""
+
+    rest: tuple[tuple[str, str], ...]
+    text: str
 
 
 class Family(NamedTuple):
@@ -78,23 +88,26 @@ def _family(family: Family, form: Format) -> Iterator[str]:
     if family.said:
         yield f"# HELP {name} {_escaped(family.said, quotes=form == 'openmetrics')}"
     yield f"# TYPE {name} {family.kind}"
-    for point in sorted(family.points, key=_order):
-        yield f"{family.name}{point.suffix}{_labels(point.labels)} {_number(point.value)}"
+    spelled = [(_spelled(tuple(point.labels.items())), point) for point in family.points]
+    for (_, text), point in sorted(spelled, key=_order):
+        yield f"{family.name}{point.suffix}{text} {_number(point.value)}"
 
 
-def _order(point: Point) -> tuple[list[tuple[str, str]], str, float]:
+def _order(one: tuple[Spelled, Point]) -> tuple[tuple[tuple[str, str], ...], str, float]:
     """One series after the other, its buckets upwards, then its count and its sum."""
-    rest = sorted((name, value) for name, value in point.labels.items() if name != "le")
+    (rest, _), point = one
     return rest, point.suffix, float(point.labels.get("le", "0"))
 
 
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
+@lru_cache(maxsize=SPELLED_MAX)
+def _spelled(labels: tuple[tuple[str, str], ...]) -> Spelled:
+    """Labels without the edge, and all of them as text: the same ones come at every scrape."""
+    ordered = sorted(labels)
+    rest = tuple(pair for pair in ordered if pair[0] != "le")
     # Last, as every client has it.
-    names = sorted(labels, key=lambda name: (name == "le", name))
-    told = (f'{name}="{_escaped(_label(name, labels[name]))}"' for name in names)
-    return "{" + ",".join(told) + "}"
+    last = [pair for pair in ordered if pair[0] == "le"]
+    told = ",".join(f'{name}="{_escaped(_label(name, value))}"' for name, value in [*rest, *last])
+    return Spelled(rest, f"{{{told}}}" if told else "")
 
 
 def _label(name: str, value: str) -> str:
