@@ -96,6 +96,7 @@ def serving(ledger: Ledger) -> Generator[Callable[[], str]]:
     import uvicorn
     from fastapi import FastAPI
 
+    from roundsman.api.line import Protocol
     from roundsman.api.metrics import router, scraped_ledger
 
     app = FastAPI()
@@ -103,7 +104,7 @@ def serving(ledger: Ledger) -> Generator[Callable[[], str]]:
     app.dependency_overrides[scraped_ledger] = lambda: ledger
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", http=Protocol))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/metrics"
