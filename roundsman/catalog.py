@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from roundsman.errors import Mistake, RoundsmanError, Unready
 from roundsman.rules.similar import meant
+from roundsman.threads import unless_within
 
 # Only the standard library above: `roundsman agents` and the completion of names load this file.
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ REPOSITORY = Path(__file__).parents[1]
 ERRORS_CHARACTERS_MAX = 4_000
 # After its last word a child only tidies up; this is how long one waits for it.
 END_SECONDS = 30
+FIRST_WORD_SECONDS_MAX = 180.0  # a Prefect server of its own takes up to 120
 # What somebody's unfinished flow may raise while it is imported.
 BROKEN_CODE = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError),
@@ -234,8 +236,9 @@ class Started:
             facts["asked_by"] = order.asked_by.model_dump(mode="json")
         if self._process.stdin is not None:
             try:
-                self._process.stdin.write(json.dumps(facts, default=str) + "\n")
-                self._process.stdin.close()
+                with unless_within(FIRST_WORD_SECONDS_MAX, self._process.kill):
+                    self._process.stdin.write(json.dumps(facts, default=str) + "\n")
+                    self._process.stdin.close()
             except BrokenPipeError as error:
                 raise self._died() from error
         return self
@@ -275,9 +278,10 @@ class Started:
         return any(word in last for word in ("refused", "closed", "elsewhere"))
 
     def queued(self) -> dict[str, Any]:
-        """Wait until the run stands in the ledger, or was refused; gives that message."""
-        for message in self.messages():
-            return message
+        """Wait until the run stands in the ledger, or was refused; a silent child is killed."""
+        with unless_within(FIRST_WORD_SECONDS_MAX, self._process.kill):
+            for message in self.messages():
+                return message
         raise self._died()
 
     def wait(self) -> dict[str, Any]:
@@ -350,11 +354,8 @@ def derive_cards(path: Path | None = None) -> list[Card]:
     """Load every agent that prefect.yaml names, and every operation, and take their cards."""
     found = {known.entrypoint for known in rounds(path)}
     folder = REPOSITORY / "flows" / "operations"
-    operations = {
-        f"flows.operations.{file.stem}:{file.stem}"
-        for file in folder.glob("*.py")
-        if not file.stem.startswith("_")
-    }
+    files = folder.glob("[!_]*.py")
+    operations = {f"flows.operations.{file.stem}:{file.stem}" for file in files}
     made: list[Card] = []
     for entrypoint in sorted(found | operations):
         try:

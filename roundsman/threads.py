@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -64,6 +65,18 @@ class Pool:
             with self._growing:
                 self._working -= 1
             self._idle.release()
+
+
+@contextmanager
+def unless_within(seconds: float, act: Callable[[], object]) -> Generator[None]:
+    """Do it, in a thread, if what happens inside takes longer."""
+    watch = threading.Timer(seconds, act)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def caught(act: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from roundsman import catalog
 from roundsman.api.access import Caller
 from roundsman.api.orders import Execution, order_of
 from roundsman.errors import Denied, Mistake
@@ -186,6 +187,18 @@ def test_a_process_that_dies_with_its_order_leaves_a_row_of_it(serve: Callable[.
     assert (answer.status_code, "process ended with -9" in told["error"]) == (503, True)
     row = runs.get_run(api.ledger, "default", told["run_id"])
     assert (row.status, row.round) == ("refused", "looking/quick")
+
+
+def test_a_process_that_never_says_a_word_is_given_up(
+    serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "FIRST_WORD_SECONDS_MAX", 1.0)
+    api = serve(api_spare_children=1)
+    os.kill(until(waiting_process), signal.SIGSTOP)
+    answer = api.post("/agents/execute", json=QUICK)
+    told = answer.json()
+    assert (answer.status_code, "process ended with -9" in told["error"]) == (503, True)
+    assert runs.get_run(api.ledger, "default", told["run_id"]).status == "refused"
 
 
 def test_a_run_that_no_process_can_be_started_for_is_told_and_may_be_asked_for_again(
