@@ -353,8 +353,7 @@ def start(order: Order, settings: Settings, child: Started | None = None) -> Sta
 def derive_cards(path: Path | None = None) -> list[Card]:
     """Load every agent that prefect.yaml names, and every operation, and take their cards."""
     found = {known.entrypoint for known in rounds(path)}
-    folder = REPOSITORY / "flows" / "operations"
-    files = folder.glob("[!_]*.py")
+    files = (REPOSITORY / "flows" / "operations").glob("[!_]*.py")
     operations = {f"flows.operations.{file.stem}:{file.stem}" for file in files}
     made: list[Card] = []
     for entrypoint in sorted(found | operations):
