@@ -38,6 +38,7 @@ from tests.effects.places import (
     twins,
 )
 from tests.effects.wires import recorded, scripted_bigquery, scripted_elasticsearch
+from tests.ledgers import lay_file
 from tests.permits import granted, run_in
 from tests.servers.receiver import Receiver
 from tests.servers.scripted import Scripted
@@ -144,6 +145,7 @@ def _done_once(call: Call, wish: Wish) -> bool:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    lay_file(tmp_path)
     made = open_ledger(f"sqlite:///{tmp_path}/ledger.db", tmp_path / "key", tmp_path / "anchors")
     yield made
     made.close()

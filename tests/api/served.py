@@ -16,6 +16,7 @@ from roundsman.api.server import Server, listen
 from roundsman.settings import Settings
 from roundsman.store import Ledger, keys, open_ledger
 from roundsman.store.keys import NewKey
+from tests.ledgers import lay_file
 
 START_SECONDS = 30
 # A process that loads every agent is no part of most tests.
@@ -102,7 +103,10 @@ def make_settings(folder: Path, **changed: Any) -> Settings:
         "rounds": rounds,
         "user_email": "me@here.org",
     }
-    return Settings(**(fields | QUIET | changed))
+    settings = Settings(**(fields | QUIET | changed))
+    if settings.database_url is None:
+        lay_file(settings.home)
+    return settings
 
 
 def until(look: Callable[[], Any], seconds: float = 30) -> Any:

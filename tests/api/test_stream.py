@@ -32,6 +32,7 @@ from roundsman.api.stream import payload_of
 from roundsman.store import Ledger, open_ledger, runs
 from roundsman.store.erasure import erase_run
 from roundsman.store.events import read_events, read_heads
+from tests.ledgers import lay_database, lay_file
 from tests.store.words import ORG, begin, finish, queue, step, whole_run
 
 # Of 10,000 events and 1,000 disconnects, which `python -m bench.doors` does, a tenth.
@@ -55,10 +56,11 @@ ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgre
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     key = str(tmp_path / "chain.key")
     if request.param == "sqlite":
+        lay_file(tmp_path)
         yield Place(f"sqlite:///{tmp_path}/ledger.db", key)
         return
     server = request.getfixturevalue("postgresql")
-    url = server.create_database()
+    url = lay_database(server)
     yield Place(url, key)
     server.drop_database(url)
 

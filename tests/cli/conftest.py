@@ -50,8 +50,10 @@ class Past:
 
     def __init__(self, settings: Settings) -> None:
         from roundsman.store import open_ledger
+        from tests.ledgers import lay_file
 
         self.org = settings.org_id
+        lay_file(settings.home)
         self.ledger = open_ledger(settings.ledger_url, settings.chain_key, settings.anchor)
 
     def run(self, status: str = "success", agent: str = "warehouse_health", **more: Any) -> str:

@@ -31,11 +31,11 @@ class Postgresql(NamedTuple):
         """Return the address of one of its databases."""
         return f"postgresql://postgres@{self.host}:{self.port}/{database}"
 
-    def create_database(self) -> str:
-        """Create an empty database and return its address."""
+    def create_database(self, template: str = "template1") -> str:
+        """Create an empty database, or a copy of one that nobody uses; return its address."""
         name = f"ledger_{uuid.uuid4().hex[:12]}"
         with self.session() as session:
-            session.execute(f'CREATE DATABASE "{name}"')
+            session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

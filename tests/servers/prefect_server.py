@@ -122,7 +122,9 @@ def prefect_api(prefect_server: PrefectServer) -> Iterator[PrefectServer]:
 def run_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of the test's own: what it runs in this process is told in a fresh ledger there."""
     from roundsman.settings import get_settings
+    from tests.ledgers import lay_file
 
+    lay_file(tmp_path / "home")
     monkeypatch.setenv("ROUNDSMAN_HOME", str(tmp_path / "home"))
     get_settings.cache_clear()
     yield tmp_path / "home"

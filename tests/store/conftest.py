@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from roundsman.store import Ledger, open_ledger
+from tests.ledgers import lay_database, lay_file
 from tests.store.words import Home
 
 ENGINES = [
@@ -18,12 +19,15 @@ ENGINES = [
 
 @pytest.fixture(params=ENGINES)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
-    """Where a ledger would be: nothing is created yet."""
+    """Where a ledger would be: nothing is created yet, unless the test also asks for a ledger."""
+    laid = "ledger" in request.fixturenames
     if request.param == "sqlite":
+        if laid:
+            lay_file(tmp_path)
         yield Home(tmp_path, f"sqlite:///{tmp_path}/ledger.db")
         return
     server = request.getfixturevalue("postgresql")
-    url = server.create_database()
+    url = lay_database(server) if laid else server.create_database()
     yield Home(tmp_path, url)
     server.drop_database(url)
 

@@ -16,6 +16,7 @@ from roundsman.store.erasure import erase_run
 from roundsman.store.events import read_end, read_events, read_heads
 from roundsman.store.records import Note
 from roundsman.store.tail import PAGE_EVENTS, Subscription, Tail
+from tests.ledgers import lay_database
 from tests.servers.postgresql import Postgresql
 from tests.store.words import (
     ORG,
@@ -43,7 +44,7 @@ def tail(ledger: Ledger) -> Iterator[Tail]:
 @pytest.fixture
 def on_postgresql(postgresql: Postgresql, tmp_path: Path) -> Iterator[Ledger]:
     """A ledger on the engine that tells of commits by itself."""
-    url = postgresql.create_database()
+    url = lay_database(postgresql)
     ledger = open_ledger(url, tmp_path / "chain.key")
     yield ledger
     ledger.close()

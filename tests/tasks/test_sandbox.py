@@ -16,6 +16,7 @@ from roundsman.rules.windows import FieldType, Span
 from roundsman.store import Ledger, approvals, open_ledger
 from tasks.mail_files import mails_in
 from tasks.sandbox import Sandbox, require_live
+from tests.ledgers import lay_file
 from tests.permits import run_in
 from tests.store.words import ORG
 
@@ -30,6 +31,7 @@ ROWS = [{"message_id": f"m{n}", "received_at": DAY, "fingerprint": n} for n in r
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    lay_file(tmp_path)
     made = open_ledger(f"sqlite:///{tmp_path}/ledger.db", tmp_path / "key", tmp_path / "anchors")
     yield made
     made.close()
