@@ -158,12 +158,13 @@ def test_a_process_that_waited_takes_a_run_and_the_next_one_waits(
     assert {row.attempt for row in rows} == {1}
 
 
-def waiting_process() -> int:
-    """The process of ours that waits for an order, 0 while there is none."""
+def waiting_process(api: Api) -> int:
+    """The process of this API that waits for an order, 0 while there is none."""
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             is_ours = f"PPid:\t{os.getpid()}\n" in (place / "status").read_text()
-            if is_ours and b"--spare" in (place / "cmdline").read_bytes():
+            is_here = (place / "cwd").resolve() == api.settings.home.resolve()
+            if is_ours and is_here and b"--spare" in (place / "cmdline").read_bytes():
                 return int(place.name)
     return 0
 
@@ -176,7 +177,7 @@ def unread(pid: int) -> int:
 
 def test_a_process_that_dies_with_its_order_leaves_a_row_of_it(serve: Callable[..., Api]) -> None:
     api = serve(api_spare_children=1)
-    pid = until(waiting_process)
+    pid = until(lambda: waiting_process(api))
     os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(api.post, "/agents/execute", json=QUICK)
@@ -194,7 +195,7 @@ def test_a_process_that_never_says_a_word_is_given_up(
 ) -> None:
     monkeypatch.setattr(catalog, "FIRST_WORD_SECONDS_MAX", 1.0)
     api = serve(api_spare_children=1)
-    os.kill(until(waiting_process), signal.SIGSTOP)
+    os.kill(until(lambda: waiting_process(api)), signal.SIGSTOP)
     answer = api.post("/agents/execute", json=QUICK)
     told = answer.json()
     assert (answer.status_code, "process ended with -9" in told["error"]) == (503, True)
