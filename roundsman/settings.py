@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        pattern=r"^https?://[A-Za-z0-9_.:\[\]~%-]+(/[A-Za-z0-9_.~%!$&'()*+,;=:@/-]*)?$",
         description="The API's address as others see it, for links in messages",
     )
     remote: str | None = Field(

@@ -14,7 +14,8 @@ from roundsman.agent import Run, current
 from roundsman.permits import Permit, Wish, ask_for
 from roundsman.rules.finding import Change, FindingRules, Look, Seen
 from roundsman.rules.findings import net_changes
-from roundsman.rules.messages import Message, Topic
+from roundsman.rules.messages import Message, Topic, links_to
+from roundsman.settings import get_settings
 from roundsman.store import findings as ledger_of_findings
 from roundsman.store.approvals import Wanted, get_action, list_actions
 from roundsman.store.chain import canonical
@@ -132,7 +133,8 @@ async def _tell(run: Run, desk: _Desk, news: _News) -> tuple[str, Sent]:
 
 def _ask(run: Run, desk: _Desk, topic: Topic) -> tuple[Message, Permit]:
     """The message and its permit: the one that this news has already, where it has one."""
-    message = desk.block.compose(topic)
+    links = (*topic.links, *links_to(get_settings().public_url, topic))
+    message = desk.block.compose(topic.model_copy(update={"links": links}))
     target = desk.target(message)
     known = list_actions(run.ledger, run.org, Wanted(target=target, limit=TRIES_READ))
     tries = [row.occasion["after_failures"] + 1 for row in known if row.state == "failed"]

@@ -151,3 +151,14 @@ def test_a_run_learns_neither_whom_commands_ask_nor_with_which_key(
     left = settings.child_environment()
     assert not {"ROUNDSMAN_REMOTE", "ROUNDSMAN_API_KEY"} & left.keys()
     assert left["ROUNDSMAN_HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["https://rounds.example.org/base", "http://[::1]:8080"])
+def test_the_public_address_can_stand_in_a_message(url: str) -> None:
+    assert Settings(public_url=url).public_url == url
+
+
+@pytest.mark.parametrize("url", ["rounds.example.org", "https://a b", "https://x/<b>", "https://ü"])
+def test_a_public_address_that_no_message_could_carry_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(public_url=url)

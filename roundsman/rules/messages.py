@@ -194,6 +194,18 @@ class Topic(_Record):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_LETTERS]
 
 
+def links_to(page: str | None, topic: Topic) -> tuple[Link, ...]:
+    """Where the page shows what is told; its addresses name no run that merely happens to tell it.
+
+    `page` is the page's own address, http(s) and ASCII.
+    """
+    if page is None:
+        return ()
+    views = {"asked": {"answer it": "approvals", "the run": f"runs/{topic.run_id}"}}
+    told = views.get(topic.event, {"the findings": "findings"})
+    return tuple(Link(text=text, url=f"{page.rstrip('/')}/#/{view}") for text, view in told.items())
+
+
 class Templates(NamedTuple):
     """A channel's own words; None: ours, by event."""
 

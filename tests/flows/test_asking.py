@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from roundsman.settings import get_settings
 from roundsman.store import approvals
 from roundsman.store.approvals import Review
 from tests.flows.marts import Mart, actions, ledger, write_policy
@@ -25,8 +26,10 @@ def requests(receiver: Receiver) -> list[str]:
 
 @pytest.mark.covers("A-078", "A-110")
 def test_who_may_answer_is_told_once_what_is_asked_why_and_how(
-    mart: Mart, receiver: Receiver
+    mart: Mart, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ROUNDSMAN_PUBLIC_URL", "https://rounds.example.org/")
+    get_settings.cache_clear()
     write_policy(mart.home, ASK)
     left = mart.act()
     (text,) = requests(receiver)
@@ -38,6 +41,8 @@ def test_who_may_answer_is_told_once_what_is_asked_why_and_how(
     assert f"roundsman approvals approve {row.action_id[:12]}, or deny" in text
     assert "Who may answer: bob@example.com" in text
     assert "Until: " in text
+    assert "<https://rounds.example.org/#/approvals|answer it>" in text
+    assert f"<https://rounds.example.org/#/runs/{row.run_id}|the run>" in text
     assert any("[asked]" in one["title"] for one in left.artifacts["notifications"])
 
     again = mart.act()
