@@ -146,6 +146,7 @@ def test_the_process_that_waits_ends_with_a_server_that_is_killed(settings: Sett
 
 
 def test_where_no_process_can_be_started_one_may_try_again(settings: Settings) -> None:
+    settings.home.rename(settings.home.with_name("elsewhere"))
     settings.home.write_text("in the way")
     with pytest.raises(Unready, match="no process can be started"):
         Spare(settings).start(ORDER, settings)
