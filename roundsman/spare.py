@@ -91,7 +91,7 @@ class Spare:
 
     def _drop(self) -> None:
         if self._waiting is not None:
-            self._waiting.child.interrupt()
+            self._waiting.child.kill()
             self._waiting.child.end()
             self._waiting = None
 

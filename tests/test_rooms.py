@@ -17,7 +17,7 @@ INNER_FLOORS = (
     {"cli", "api", "demo"},
     {
         *("agent", "approvals", "attempt", "budget", "catalog", "child", "envelope"),
-        *("permits", "spare", "steps", "threads"),
+        *("permits", "spare", "started", "steps", "threads"),
     },
     {"store", "events", "metrics", "log"},
     {"client", "policy", "settings"},

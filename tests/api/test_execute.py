@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from roundsman import catalog
+from roundsman import started
 from roundsman.api.access import Caller
 from roundsman.api.orders import Execution, order_of
 from roundsman.errors import Denied, Mistake
@@ -193,7 +193,7 @@ def test_a_process_that_dies_with_its_order_leaves_a_row_of_it(serve: Callable[.
 def test_a_process_that_never_says_a_word_is_given_up(
     serve: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "FIRST_WORD_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(started, "FIRST_WORD_SECONDS_MAX", 1.0)
     api = serve(api_spare_children=1)
     os.kill(until(lambda: waiting_process(api)), signal.SIGSTOP)
     answer = api.post("/agents/execute", json=QUICK)
