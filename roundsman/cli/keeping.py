@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="Whose files are meant.")]
 FileName = Annotated[str, typer.Argument(metavar="FILE", help="A name that `list` shows.")]
 
+FILES_STAY = "the artifact files are yours to delete"
+
 artifacts = typer.Typer(
     cls=Doors,
     no_args_is_help=True,
@@ -154,11 +156,19 @@ def erase(
     if (run_id is None) != expired:
         raise Mistake("erase takes a run's id or --expired", "name one of them")
     memory = open_memory()
-    chosen = [memory.run(run_id).run_id] if run_id else _expired(memory)
-    if expired and not yes:
-        _tell_erasure(chosen, None, as_json)
+    if run_id is not None:
+        _erase_one(memory, memory.run(run_id).run_id, reason, as_json)
         return
-    _tell_erasure(chosen, _erase_all(memory, chosen, reason), as_json)
+    found = _expired(memory)
+    _tell_expired(found, _erase_all(memory, found, reason) if yes else None, as_json)
+
+
+def _erase_one(memory: Memory, run_id: str, reason: str, as_json: bool) -> None:
+    erased = _erase_all(memory, [run_id], reason)
+    if as_json:
+        print_json({"run_id": run_id, "payloads_erased": erased})
+        return
+    typer.echo(f"erased {count(erased, 'payload')} of run {run_id}; {FILES_STAY}")
 
 
 def _expired(memory: Memory) -> list[str]:
@@ -179,16 +189,15 @@ def _erase_all(memory: Memory, run_ids: list[str], reason: str) -> int:
     return sum(erase_run(memory.ledger, memory.org, run_id, asked_by, reason) for run_id in run_ids)
 
 
-def _tell_erasure(run_ids: list[str], payloads: int | None, as_json: bool) -> None:
-    """`payloads` is None where runs were only counted."""
+def _tell_expired(run_ids: list[str], erased: int | None, as_json: bool) -> None:
+    """`erased` is None where the runs were only counted."""
+    runs = count(len(run_ids), "run")
     if as_json:
-        print_json({"run_ids": run_ids, "payloads_erased": payloads or 0})
-    elif payloads is None:
-        typer.echo(f"{count(len(run_ids), 'run')} would be erased; add --yes to do it")
+        print_json({"run_ids": run_ids, "payloads_erased": erased})
+    elif erased is None:
+        typer.echo(f"{runs} would be erased; add --yes to do it")
     else:
-        runs = f"run {run_ids[0]}" if len(run_ids) == 1 else count(len(run_ids), "run")
-        said = f"erased {count(payloads, 'payload')} of {runs}"
-        typer.echo(f"{said}; the artifact files are yours to delete")
+        typer.echo(f"erased {count(erased, 'payload')} of {runs}; {FILES_STAY}")
 
 
 def migrate(

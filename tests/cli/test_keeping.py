@@ -88,7 +88,7 @@ def test_the_schema_is_seen_before_and_after(roundsman):
 def test_what_a_run_carried_is_erased_and_the_ledger_stays_whole(roundsman, past):
     run_id = past.run(artifacts={"parity": "confidential"})
     said = roundsman("erase", run_id[:8], "--reason", "asked for", "--json")
-    assert (said.code, said.document["run_ids"]) == (0, [run_id])
+    assert (said.code, said.document["run_id"]) == (0, run_id)
     assert "confidential" not in roundsman("show", run_id, "--json").out
     assert roundsman("verify-audit").code == 0
 
@@ -104,6 +104,8 @@ def test_everything_is_kept_until_somebody_says_for_how_long(roundsman, past, mo
     get_settings.cache_clear()
     words = ("erase", "--expired", "--reason", "retention")
     assert "1 run would be erased" in roundsman(*words).out
+    counted = {"run_ids": [old], "payloads_erased": None}
+    assert roundsman(*words, "--json").document == counted
     assert roundsman("show", old, "--json").document["artifacts"] == {"parity": "old"}
     assert roundsman(*words, "--yes", "--json").document["run_ids"] == [old]
     assert roundsman("show", young, "--json").document["artifacts"] == {"parity": "young"}
