@@ -93,9 +93,10 @@ def resume(ledger: Ledger, settings: Settings, review: Review) -> Resumed:
     from roundsman.store import approvals
 
     before = approvals.switch_of(ledger, settings.org_id)
-    switch = approvals.resume(ledger, settings.org_id, review)
-    begun = _start_left(ledger, settings, datetime.now(UTC))
     was_on = before is not None and before.is_on
+    switch = approvals.resume(ledger, settings.org_id, review)
+    # Where nothing was halted, what was approved just now is being started by who approved it.
+    begun = _start_left(ledger, settings, datetime.now(UTC)) if was_on else []
     return Resumed(switch, was_on, {key: _run_of(started) for key, started in begun})
 
 
