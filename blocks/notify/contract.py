@@ -74,9 +74,9 @@ class Notify(ActingBlock, ABC):
     def probe(self) -> Probe:
         """Whether the other side is there; never sends a message."""
 
-    def takes(self, event: Event) -> bool:
+    def takes(self, event: Event) -> bool:  # noqa: ARG002 a channel that chooses looks at it
         """Whether messages of this event are for this channel."""
-        return bool(event)
+        return True
 
     def compose(self, topic: Topic) -> Message:
         """The message about a topic in this channel's words; to be made before the permit is."""

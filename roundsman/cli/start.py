@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from threading import Timer
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import typer
@@ -85,14 +85,11 @@ def _told_of_waiting() -> Generator[None]:
     if remote_url() is not None or get_settings().prefect_url() is not None:
         yield
         return
+    from roundsman.threads import unless_within
+
     words = "a Prefect server for this run alone is coming up (10 to 15 s) ..."
-    timer = Timer(PATIENCE_SECONDS, typer.echo, (words,), {"err": True})
-    timer.daemon = True
-    timer.start()
-    try:
+    with unless_within(PATIENCE_SECONDS, partial(typer.echo, words, err=True)):
         yield
-    finally:
-        timer.cancel()
 
 
 class TurnedDown(Mistake):
