@@ -6,6 +6,7 @@ import hashlib
 import re
 import zlib
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -116,7 +117,7 @@ def _text(headers: Message, name: str) -> str:
         return ""
     try:
         parts = decode_header(raw)
-    except ValueError:
+    except (HeaderParseError, ValueError):
         parts = [(str(raw), None)]
     joined = "".join(_decode(part, charset) for part, charset in parts)
     clean = " ".join(joined.replace("\x00", "").split())

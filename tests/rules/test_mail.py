@@ -84,6 +84,7 @@ def test_names_that_spoil_an_address_do_not_hide_it(header, sender):
     ("header", "subject"),
     [
         ("Subject: Félicitations".encode(), "Félicitations"),
+        (b"Subject: =?utf-8?b?A?=", "=?utf-8?b?A?="),
         (b"Subject: caf\xe9", "café"),
         (b"Subject: =?no-such-charset?q?caf=C3=A9?=", "café"),
         (b"Subject: =?utf-8?b?!!!?=", ""),
