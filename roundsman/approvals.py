@@ -88,7 +88,7 @@ def start_approved(ledger: Ledger, settings: Settings) -> list[str]:
     return [key for key, _ in _start_left(ledger, settings, late)]
 
 
-def resume(ledger: Ledger, settings: Settings, review: Review) -> Resumed:
+def resume(ledger: Ledger, settings: Settings, review: Review, door: Door = "cli") -> Resumed:
     """Let effects begin again, and start the runs of what was approved and not done meanwhile."""
     from roundsman.store import approvals
 
@@ -96,7 +96,7 @@ def resume(ledger: Ledger, settings: Settings, review: Review) -> Resumed:
     was_on = before is not None and before.is_on
     switch = approvals.resume(ledger, settings.org_id, review)
     # Where nothing was halted, what was approved just now is being started by who approved it.
-    begun = _start_left(ledger, settings, datetime.now(UTC)) if was_on else []
+    begun = _start_left(ledger, settings, datetime.now(UTC), door) if was_on else []
     return Resumed(switch, was_on, {key: _run_of(started) for key, started in begun})
 
 
@@ -105,19 +105,21 @@ def _run_of(started: Started) -> str:
     return str(told.get("refused", told)["run_id"])
 
 
-def _start_left(ledger: Ledger, settings: Settings, before: datetime) -> list[tuple[str, Started]]:
+def _start_left(
+    ledger: Ledger, settings: Settings, before: datetime, door: Door = "cli"
+) -> list[tuple[str, Started]]:
     from roundsman import catalog
     from roundsman.store import approvals
 
     left = approvals.unstarted(ledger, settings.org_id)
     orphans = [row for row in left if row.reviewed_at and row.reviewed_at < before]
     return [
-        (row.action_id, catalog.start(_order(ledger, settings.org_id, row), settings))
+        (row.action_id, catalog.start(_order(ledger, settings.org_id, row, door), settings))
         for row in orphans
     ]
 
 
-def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:
+def _order(ledger: Ledger, org: str, row: ActionRow, door: Door = "cli") -> Order:
     from roundsman.catalog import Order
     from roundsman.store import approvals, runs
     from roundsman.store.records import AskedBy
@@ -128,7 +130,7 @@ def _order(ledger: Ledger, org: str, row: ActionRow) -> Order:
     return Order(
         agent_or_round=row.round or row.agent,
         params=asked.params,
-        asked_by=AskedBy(kind="cli", name=who),
+        asked_by=AskedBy(kind=door, name=who),
         user_email=asked.user_email,
         parent_run_id=row.run_id,
         action_id=row.action_id,

@@ -16,7 +16,7 @@ from roundsman.rules.undoing import UndoState
 from roundsman.store.actions import BY_RUN
 from roundsman.store.records import ActionRow, Json
 from roundsman.store.tables import instant_text
-from roundsman.store.undone import done_by, undone
+from roundsman.store.undone import done_by, settled_before, undone
 
 
 class Undone(BaseModel):
@@ -42,12 +42,9 @@ def find_done(run_id: str, action_id: str | None) -> list[ActionRow]:
 def undo_action(row: ActionRow) -> Undone:
     """Take one effect back by a permit of its own, or say plainly why that cannot be."""
     run = current()
-    before = undone(run.ledger, run.org, [row]).get(row.action_id)
+    before = settled_before(row, undone(run.ledger, run.org, [row]).get(row.action_id))
     if before is not None:
-        return _told(row, "undone", f"it was undone by {before.said} already")
-    if row.state == "unknown":
-        settle = f"roundsman actions settle {row.action_id[:12]} done, or not-done"
-        return _told(row, "unknown", f"nobody knows yet whether it took place; say so: {settle}")
+        return _told(row, *before)
     block = _block_of(row)
     method = getattr(block, f"undo_{row.action}", None)
     if method is None or row.undo is None:

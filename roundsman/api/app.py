@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from roundsman.api import (
     access,
+    actions,
     agents,
     approvals,
     artifacts,
@@ -29,6 +30,7 @@ from roundsman.api import (
     runs,
     session,
     stream,
+    undo,
 )
 from roundsman.api.guard import HEADER, Guard
 from roundsman.approvals import start_approved
@@ -56,9 +58,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     history.router,
     stream.router,
     runs.router,
+    undo.router,
     artifacts.router,
     agents.router,
     approvals.router,
+    actions.router,
     findings.router,
 )
 # What these answer is nobody's secret: balancers ask them, and the page's own files hold no facts.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query, Response
@@ -12,17 +11,14 @@ from pydantic import Field
 from roundsman.api.access import Approver, Caller, House, Reader, TheHouse
 from roundsman.api.orders import run_of
 from roundsman.api.problems import answered, documented, example
-from roundsman.api.words import Body, Limit, Note, Word
+from roundsman.api.words import ActionState, Body, Limit, Note, Reason, Word
 from roundsman.approvals import approve
 from roundsman.errors import Mistake
 from roundsman.store import Ledger
 from roundsman.store import approvals as kept
 from roundsman.store.records import ActionRow
-from roundsman.store.undone import Undoing, undone
+from roundsman.store.undone import action_document, undone
 
-State = Literal[
-    "waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired"
-]
 LISTED_DEFAULT = 50
 
 _ID = "9b2f6c0d1e3a4b5c"
@@ -48,7 +44,7 @@ router = APIRouter(prefix="/approvals", tags=["approvals"])
 class Wanted(Body):
     """Which requests: those that wait, unless states are named or all are wanted."""
 
-    state: list[State] = Field(default=["waiting"], max_length=8)
+    state: list[ActionState] = Field(default=["waiting"], max_length=8)
     everything: bool = Field(default=False, description="In every state")
     agent: Word | None = None
     limit: Limit = LISTED_DEFAULT
@@ -63,14 +59,14 @@ def list_approvals(
     chosen = kept.Wanted(states, wanted.agent, was_asked=True, limit=wanted.limit)
     found = kept.list_actions(house.ledger, caller.org, chosen)
     taken_back = undone(house.ledger, caller.org, found)
-    return {"approvals": [_document(row, taken_back) for row in found]}
+    return {"approvals": [action_document(row, taken_back) for row in found]}
 
 
 @router.get("/{action_id}", responses=example(_APPROVAL) | documented(401, 403, 404, 422))
 def read_approval(caller: Reader, house: TheHouse, action_id: Word) -> dict[str, Any]:
     """Tell what exactly is asked for, why, and who may answer."""
     row = _find(house.ledger, caller.org, action_id)
-    return _document(row, undone(house.ledger, caller.org, [row]))
+    return action_document(row, undone(house.ledger, caller.org, [row]))
 
 
 @router.post(
@@ -96,11 +92,26 @@ async def approve_action(
 def deny_action(
     caller: Approver, house: TheHouse, action_id: Word, body: Note | None = None
 ) -> dict[str, Any]:
-    """Say no, for good: the same action on the same occasion is not asked for again."""
+    """Say no, or take back a yes that no run has used yet.
+
+    The same action on the same occasion is not asked for again, until somebody reopens it.
+    """
     row = _find(house.ledger, caller.org, action_id)
     with answered(409):
         row = kept.deny(house.ledger, caller.org, row.action_id, _review(caller, body))
-    return _document(row, {})
+    return action_document(row, {})
+
+
+@router.post("/{action_id}/reopen", responses=example(_APPROVAL) | _ANSWERED)
+def reopen_action(
+    caller: Approver, house: TheHouse, action_id: Word, body: Reason | None = None
+) -> dict[str, Any]:
+    """Let a request that was denied, or that nobody answered in time, wait for an answer again."""
+    row = _find(house.ledger, caller.org, action_id)
+    review = kept.Review(caller.name, body.reason if body else None)
+    with answered(409):
+        row = kept.reopen(house.ledger, caller.org, row.action_id, review)
+    return action_document(row, {})
 
 
 def _approve(told: tuple[str, Note], caller: Caller, house: House) -> dict[str, Any]:
@@ -123,10 +134,3 @@ def _find(ledger: Ledger, org: str, action_id: str) -> ActionRow:
 
 def _review(caller: Caller, body: Note | None) -> kept.Review:
     return kept.Review(caller.name, body.note if body else None)
-
-
-def _document(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
-    """A permit without what makes its approval count, and by whom it was taken back, or null."""
-    undoing = taken_back.get(row.action_id)
-    told = undoing._asdict() if undoing else None
-    return row.model_dump(mode="json", exclude={"nonce", "signature"}) | {"undone": told}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Request, Response
 
+from roundsman import catalog
 from roundsman.api.access import Anybody, Caller, House, TheHouse
 from roundsman.api.orders import Execution, Unstarted, order_of, record_unstarted, run_of
 from roundsman.api.problems import documented, example
@@ -99,10 +100,17 @@ async def execute_agent(
 
 def _start(asked: tuple[Execution, str | None], caller: Caller, starts: Starts) -> str:
     body, key = asked
-    order = order_of(body, caller, starts.house.ledger)
+    return begin(order_of(body, caller, starts.house.ledger)._replace(key=key), caller, starts)
+
+
+def begin(order: catalog.Order, caller: Caller, starts: Starts) -> str:
+    """Have an order carried out; gives the run's id once it stands in the ledger.
+
+    Raises what it was refused for, and Unready where no process can be started.
+    """
     try:
         # The child says no more that is waited for: how it ends stands in the ledger.
-        run_id = run_of(starts.spare.start(order._replace(key=key), caller.settings))
+        run_id = run_of(starts.spare.start(order, caller.settings))
     except Unready as error:
         # It died with the order in its hands, or never was.
         run_id = record_unstarted(starts.house.ledger, caller.org, order, error)

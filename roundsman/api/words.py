@@ -21,6 +21,10 @@ PAGE_MAX = 1_000
 LAST_DAY = date(9998, 12, 31)
 OPEN = ("queued", "running")
 
+ActionState = Literal[
+    "waiting", "allowed", "attempting", "done", "failed", "unknown", "denied", "expired"
+]
+
 _WORDS: dict[RunStatus, Status] = {
     "queued": "running",
     "running": "running",
@@ -66,6 +70,14 @@ class Note(Body):
     model_config = ConfigDict(json_schema_extra={"example": {"note": "agreed with the data team"}})
 
     note: Text | None = None
+
+
+class Reason(Body):
+    """Why somebody turns a switch or asks anew; it stays in the ledger."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "the warehouse is moved"}})
+
+    reason: Text | None = None
 
 
 def status_word(status: RunStatus) -> Status:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from roundsman.cli.present import field, say
-from roundsman.rules.request import payload_words, precondition_words
+from roundsman.rules.request import payload_words, precondition_words, wanted_as
 
 if TYPE_CHECKING:
     from roundsman.store.records import ActionRow, AuditRow
@@ -23,20 +23,12 @@ def print_action(row: ActionRow, proposed: AuditRow, was_undone: bool) -> None:
     say(f"{row.action} on {row.target}: {row.state}{', and undone' if was_undone else ''}")
     for name, value in _facts(row):
         field(name, value)
-    for name, words in (("wanted as", evidence(row, proposed)), ("condition", _conditions(row))):
+    quotes = wanted_as(row.action_id, proposed.artifacts)
+    for name, words in (("wanted as", quotes), ("condition", _conditions(row))):
         for said in words:
             field(name, said)
     for name, value in _fate(row):
         field(name, value)
-
-
-def evidence(row: ActionRow, proposed: AuditRow) -> list[str]:
-    """What the run had seen that it wants the action for, in its own words."""
-    told = proposed.artifacts.get("remediation")
-    remediation = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
-    if remediation.get("action_id") != row.action_id:
-        return []
-    return [str(reason["quote"]) for reason in remediation.get("reasons") or ()]
 
 
 def _facts(row: ActionRow) -> Iterator[tuple[str, Any]]:

@@ -188,13 +188,10 @@ def print_actions(
 
 
 def document_of(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
-    """A permit as a document; `undone` says by whom and which run it was taken back, or null.
+    """A permit as a document, as the API gives it."""
+    from roundsman.store.undone import action_document
 
-    What makes its approval count is nobody's to read.
-    """
-    undoing = taken_back.get(row.action_id)
-    told = row.model_dump(mode="json", exclude={"nonce", "signature"})
-    return told | {"undone": undoing._asdict() if undoing else None}
+    return action_document(row, taken_back)
 
 
 def _why(row: ActionRow, taken_back: Mapping[str, Undoing]) -> str:

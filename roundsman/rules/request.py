@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 
 def payload_words(payload: Mapping[str, Any]) -> str:
@@ -18,6 +18,15 @@ def precondition_words(precondition: Mapping[str, Any]) -> list[str]:
         f"only while {name.replace('_', ' ')} is {'none' if value is None else _exact(value)}"
         for name, value in precondition.items()
     ]
+
+
+def wanted_as(action_id: str, artifacts: Mapping[str, Any]) -> list[str]:
+    """What the run that proposed an action had seen that it wants it for, in its own words."""
+    told = artifacts.get("remediation")
+    remediation = cast("dict[str, Any]", told) if isinstance(told, dict) else dict[str, Any]()
+    if remediation.get("action_id") != action_id:
+        return []
+    return [str(reason["quote"]) for reason in remediation.get("reasons") or ()]
 
 
 def _exact(value: Any) -> str:

@@ -182,7 +182,7 @@ def reopen(ledger: Ledger, org: str, key: str, review: Review) -> ActionRow:
             "expires_at": instant_text(datetime.fromisoformat(at) + long),
             "nonce": secrets.token_hex(16),
             "nonce_used": False,
-            "said": f"reopened by {review.who}: {review.note}",
+            "said": f"reopened by {review.who}: {review.note or 'no reason given'}",
         }
         return _enter(connection, ledger, org, ("action_reopened", row, changes))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from roundsman.errors import Mistake
 from roundsman.store.actions import rows_where
@@ -35,14 +35,26 @@ class Undoing(NamedTuple):
         return f"{self.by} (run {self.run_id[:8]})"
 
 
+class Foreseen(NamedTuple):
+    """What the ledger knows of taking one action back.
+
+    undoable: what would undo it was kept. not_kept: nothing was.
+    """
+
+    action_id: str
+    action: str
+    target: str
+    state: Literal["undoable", "undone", "unknown", "not_kept"]
+    said: str
+
+
 def done_by(ledger: Ledger, org: str, run_id: str, action_id: str | None = None) -> list[ActionRow]:
     """What a run did outside, the last first: also what failed or was lost half-way.
 
     Of what is not known to be done, only what left something to undo it by. `action_id` may be
     the beginning of one. Raises Mistake where there is nothing of the kind.
     """
-    rows = list_actions(ledger, org, Wanted(run_id=run_id, limit=LISTED_MAX))
-    found = [row for row in rows if row.acting_run == run_id and _left_something(row)]
+    found = _left_by(ledger, org, run_id)
     if action_id is not None:
         found = [row for row in found if row.action_id.startswith(action_id.lower())]
     if not found:
@@ -51,7 +63,53 @@ def done_by(ledger: Ledger, org: str, run_id: str, action_id: str | None = None)
             f"{what} '{run_id}' did nothing outside that could be undone",
             f"see 'roundsman actions list --run {run_id[:8]}'",
         )
+    return found
+
+
+def _left_by(ledger: Ledger, org: str, run_id: str) -> list[ActionRow]:
+    rows = list_actions(ledger, org, Wanted(run_id=run_id, limit=LISTED_MAX))
+    found = [row for row in rows if row.acting_run == run_id and _left_something(row)]
     return sorted(found, key=lambda row: row.claimed_at or row.proposed_at, reverse=True)
+
+
+def foresee(ledger: Ledger, org: str, run_id: str) -> list[Foreseen]:
+    """What of a run could be taken back as far as the ledger knows, the last action first."""
+    found = _left_by(ledger, org, run_id)
+    before = undone(ledger, org, found)
+    return [_foreseen(row, before.get(row.action_id)) for row in found]
+
+
+def _foreseen(row: ActionRow, undoing: Undoing | None) -> Foreseen:
+    named = (row.action_id, row.action, row.target)
+    settled = settled_before(row, undoing)
+    if settled is not None:
+        return Foreseen(*named, *settled)
+    if row.undo is None:
+        said = f"'{row.action}' on '{row.target}' cannot be undone: nothing was kept for that"
+        return Foreseen(*named, "not_kept", said)
+    return Foreseen(*named, "undoable", "what would undo it was kept before it was done")
+
+
+def settled_before(
+    row: ActionRow, undoing: Undoing | None
+) -> tuple[Literal["undone", "unknown"], str] | None:
+    """Why there is nothing to try: it was taken back already, or nobody knows if it took place."""
+    if undoing is not None:
+        return "undone", f"it was undone by {undoing.said} already"
+    if row.state == "unknown":
+        settle = f"roundsman actions settle {row.action_id[:12]} done, or not-done"
+        return "unknown", f"nobody knows yet whether it took place; say so: {settle}"
+    return None
+
+
+def action_document(row: ActionRow, taken_back: Mapping[str, Undoing]) -> dict[str, Any]:
+    """A permit as a document; `undone` says by whom and which run it was taken back, or null.
+
+    What makes its approval count is nobody's to read.
+    """
+    undoing = taken_back.get(row.action_id)
+    told = row.model_dump(mode="json", exclude={"nonce", "signature"})
+    return told | {"undone": undoing._asdict() if undoing else None}
 
 
 def undone(ledger: Ledger, org: str, rows: Sequence[ActionRow]) -> dict[str, Undoing]:

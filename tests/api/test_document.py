@@ -43,6 +43,15 @@ def test_every_route_of_the_specification_is_there() -> None:
         ("post", "/session"),
         ("post", "/findings/{fingerprint}/ack"),
         ("post", "/findings/{fingerprint}/mute"),
+        ("get", "/actions"),
+        ("get", "/actions/{action_id}"),
+        ("post", "/actions/{action_id}/settle"),
+        ("get", "/actions/stop"),
+        ("post", "/actions/stop"),
+        ("post", "/actions/resume"),
+        ("post", "/approvals/{action_id}/reopen"),
+        ("get", "/agents/runs/{run_id}/undo"),
+        ("post", "/agents/runs/{run_id}/undo"),
     }
 
 
@@ -59,18 +68,22 @@ def test_every_route_shows_an_answer_and_says_what_it_does(
         assert "$ref" in schema, "a body is refused for a field it does not know"
 
 
-@pytest.mark.parametrize("name", ["Execution", "Mute", "Note", "Problem"])
+@pytest.mark.parametrize(
+    "name", ["Execution", "Mute", "Note", "Problem", "Reason", "Settlement", "Undo"]
+)
 def test_every_body_and_the_problem_have_an_example(name: str) -> None:
     assert DOCUMENT["components"]["schemas"][name]["example"]
 
 
 def test_examples_of_bodies_are_accepted() -> None:
+    from roundsman.api.actions import Settlement
     from roundsman.api.findings import Mute
     from roundsman.api.orders import Execution
     from roundsman.api.problems import Problem
-    from roundsman.api.words import Note
+    from roundsman.api.undo import Undo
+    from roundsman.api.words import Note, Reason
 
-    for model in (Execution, Mute, Note, Problem):
+    for model in (Execution, Mute, Note, Problem, Reason, Settlement, Undo):
         model.model_validate(DOCUMENT["components"]["schemas"][model.__name__]["example"])
 
 
