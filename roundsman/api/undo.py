@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StrictBool
 
 from roundsman.api.access import Caller, Reader, TheHouse, Writer
@@ -66,21 +67,19 @@ def read_undo(caller: Reader, house: TheHouse, run_id: RunId) -> dict[str, Any]:
     | documented(401, 403, 404, 409, 415, 422, 503),
 )
 async def undo_run(
-    response: Response,
     caller: Writer,
     starts: TheStarts,
     run_id: RunId,
     body: Undo | None = None,
     key: Key = None,
-) -> dict[str, Any]:
+) -> Response:
     """Take back what a run did, where that is possible; the run that is started says what was not.
 
     The switch of `POST /actions/stop` holds for it too, and a policy that denies or asks.
     """
     asked = (run_id, body or Undo(), key)
     told = await to_thread.run_sync(_undo, asked, caller, starts, limiter=starts.house.starts)
-    response.headers["Location"] = f"/agents/runs/{told['run_id']}"
-    return told
+    return JSONResponse(told, 202, {"Location": f"/agents/runs/{told['run_id']}"})
 
 
 def _undo(asked: tuple[str, Undo, str | None], caller: Caller, starts: Starts) -> dict[str, Any]:
