@@ -105,7 +105,7 @@ def processes_about(folder: Path) -> list[int]:
 
 
 def at_work(pid: int) -> bool:
-    """Whether it still holds its files: its command line is gone earlier, in the midst of its end."""
+    """Whether it still holds its files: its command line is gone earlier, amid its end."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
