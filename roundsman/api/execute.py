@@ -47,6 +47,14 @@ _DONE = {
 }
 _LATER = {"run_id": _ID, "status": "running", "started_at": "2025-10-17T10:30:00Z"}
 
+_READS = {
+    "name": "warehouse_health/emails-prod",
+    "plan": ["query_es_daily", "query_bq_daily"],
+    "readings": [
+        {"system": "search/prod", "what": "emails-*", "why": "mails a day", "rows": 12000}
+    ],
+}
+
 
 class Starts(NamedTuple):
     """Where runs are written down, and what begins them."""
@@ -91,11 +99,43 @@ async def execute_agent(
     run_id = await to_thread.run_sync(
         _start, (body, key), caller, starts, limiter=starts.house.starts
     )
-    row = await _end_of(run_id, caller, starts.house, body.wait_seconds)
+    return await _answer(response, run_id, caller, (starts.house, body.wait_seconds))
+
+
+@router.post(
+    "/agents/explain",
+    responses=example(_DONE | {"agent_type": "explain", "artifacts": _READS})
+    | example(_LATER, 202, "It goes on; Location says where to look")
+    | documented(401, 403, 404, 409, 413, 415, 422, 429, 503),
+)
+async def explain_agent(
+    response: Response, caller: Anybody, starts: TheStarts, body: Execution
+) -> dict[str, Any]:
+    """Look up what a run would read, and about how much of it; that run itself does not happen.
+
+    The answer is that of a run that asks the systems and reads none of their rows.
+    """
+    run_id = await to_thread.run_sync(_explain, body, caller, starts, limiter=starts.house.starts)
+    return await _answer(response, run_id, caller, (starts.house, body.wait_seconds))
+
+
+async def _answer(
+    response: Response, run_id: str, caller: Caller, waiting: tuple[House, float]
+) -> dict[str, Any]:
+    house, seconds = waiting
+    row = await _end_of(run_id, caller, house, seconds)
     if row.status in OPEN:
         response.status_code = 202
     response.headers["Location"] = f"/agents/runs/{run_id}"
     return run_document(row, caller.is_admin)
+
+
+def _explain(body: Execution, caller: Caller, starts: Starts) -> str:
+    order = order_of(body, caller, starts.house.ledger)
+    params = {"name": order.agent_or_round, "given": dict(order.params)}
+    return begin(
+        order._replace(agent_or_round="explain", params=params, retry_of=None), caller, starts
+    )
 
 
 def _start(asked: tuple[Execution, str | None], caller: Caller, starts: Starts) -> str:

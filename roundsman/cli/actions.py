@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,13 +10,24 @@ from roundsman.cli.approvals import (
     ActionId,
     Note,
     check_states,
-    named,
+    document_of,
     print_actions,
-    review_of,
     show_action,
 )
-from roundsman.cli.complaint import FAILED, Doors, Json, Quick, hint, print_json, unknown
+from roundsman.cli.complaint import (
+    FAILED,
+    Doors,
+    Json,
+    Quick,
+    hint,
+    print_json,
+    remote_url,
+    unknown,
+)
 from roundsman.cli.record import RunId
+
+if TYPE_CHECKING:
+    from roundsman.cli.ledger import Reads
 
 OUTCOMES = ("done", "not-done")
 
@@ -41,18 +52,17 @@ def list_actions(
     as_json: Json = False,
 ) -> None:
     """List actions, newest first."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store import approvals
+    from roundsman.cli.ledger import open_reads
+    from roundsman.store.approvals import Wanted
 
     states = check_states(state)
-    memory = open_memory()
-    whole = memory.run(run_id).run_id if run_id else None
-    wanted = approvals.Wanted(states=states, agent=agent, run_id=whole, limit=limit)
-    found = approvals.list_actions(memory.ledger, memory.org, wanted)
-    switch = approvals.switch_of(memory.ledger, memory.org)
+    reads = open_reads()
+    whole = reads.run(run_id).run_id if run_id else None
+    found = reads.actions(Wanted(states=states, agent=agent, run_id=whole, limit=limit))
+    switch = reads.switch()
     if switch and switch.is_on and not as_json:
         typer.echo(f"ALL ACTIONS ARE STOPPED by {switch.who}: {switch.reason or 'no reason given'}")
-    print_actions(memory, found, as_json, ("actions", "No actions."))
+    print_actions(reads, found, as_json, ("actions", "No actions."))
 
 
 @actions.command("show", cls=Quick)
@@ -69,15 +79,15 @@ def settle(
     as_json: Json = False,
 ) -> None:
     """Say what became of an action whose answer was lost, after you looked outside."""
-    from roundsman.store.approvals import settle_by_hand
+    from roundsman.cli.ledger import open_reads
 
     if outcome not in OUTCOMES:
         raise unknown("outcome", outcome, OUTCOMES)
-    memory, key = named(action_id)
-    review = review_of(memory, note)
-    row = settle_by_hand(memory.ledger, memory.org, key, outcome == "done", review)
+    reads = open_reads()
+    key = reads.action(action_id).action_id
+    row = reads.settle(key, outcome == "done", note)
     if as_json:
-        print_json(row)
+        print_json(document_of(row, reads.undone([row])))
     else:
         typer.echo(f"settled {key[:12]}: '{row.action}' on '{row.target}' is {row.state}")
 
@@ -88,17 +98,16 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Halt every effect of this org: nothing new begins until `resume`."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store.approvals import halt
+    from roundsman.cli.ledger import open_reads
 
-    memory = open_memory()
-    switch = halt(memory.ledger, memory.org, review_of(memory, reason))
+    reads = open_reads()
+    switch = reads.halt(reason)
     if as_json:
         print_json(switch._asdict())
         return
     why = f" ({switch.reason})" if switch.reason else ""
     hint(
-        f"all actions of '{memory.org}' are stopped by {switch.who}{why};"
+        f"all actions{_of_org(reads)} are stopped by {switch.who}{why};"
         " again: roundsman actions resume"
     )
 
@@ -106,21 +115,25 @@ def stop(
 @actions.command("resume", cls=Quick)
 def resume(reason: Annotated[str, typer.Option(help="Why.")] = "", as_json: Json = False) -> None:
     """Let effects begin again, and start the runs of what was approved and not done meanwhile."""
-    from roundsman.approvals import resume
-    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.ledger import open_reads
 
-    memory = open_memory()
-    told = resume(memory.ledger, memory.settings, review_of(memory, reason))
+    reads = open_reads()
+    told = reads.resume(reason)
     if as_json:
         print_json(told.switch._asdict() | {"was_on": told.was_on, "started": told.runs})
         return
     typer.echo(
-        f"actions of '{memory.org}' may begin again"
+        f"actions{_of_org(reads)} may begin again"
         if told.was_on
-        else f"actions of '{memory.org}' were not stopped: nothing to resume"
+        else f"actions{_of_org(reads)} were not stopped: nothing to resume"
     )
     for key, run_id in told.runs.items():
         hint(f"started run {run_id} of the approved {key[:12]}: roundsman watch {run_id[:8]}")
+
+
+def _of_org(reads: Reads) -> str:
+    """Whose actions; elsewhere that is the key's to know."""
+    return f" of '{reads.settings.org_id}'" if remote_url() is None else ""
 
 
 def undo(
@@ -137,14 +150,13 @@ def undo(
     as_json: Json = False,
 ) -> None:
     """Take back what a run did, where that is possible, and say plainly where it is not."""
-    from roundsman.cli.ledger import open_memory
+    from roundsman.cli.ledger import open_reads
     from roundsman.cli.start import Wish, run_to_end
-    from roundsman.store.undone import done_by
 
-    memory = open_memory()
-    row = memory.run(run_id)
+    reads = open_reads()
+    row = reads.run(run_id)
     # Seen here, so that nothing is started for what cannot be.
-    done_by(memory.ledger, memory.org, row.run_id, action_id)
+    reads.check_undo(row.run_id, action_id)
     params = {"run_id": row.run_id, "action_id": action_id}
     params |= {"dry_run": dry_run, "allow_actions": not dry_run}
     run_to_end(Wish("undo", params, "unknown", as_json, fail_code=FAILED))

@@ -11,8 +11,7 @@ from roundsman.cli.complaint import Doors, Json, Quick, hint, print_json, unknow
 from roundsman.cli.present import count
 
 if TYPE_CHECKING:
-    from roundsman.cli.ledger import Memory, Reads
-    from roundsman.store.approvals import Review
+    from roundsman.cli.ledger import Reads
     from roundsman.store.records import ActionRow
     from roundsman.store.undone import Undoing
 
@@ -118,29 +117,16 @@ def reopen_action(
     as_json: Json = False,
 ) -> None:
     """Let a request that was denied, or that nobody answered in time, wait for an answer again."""
-    from roundsman.store.approvals import reopen
+    from roundsman.cli.ledger import open_reads
 
-    memory, key = named(action_id)
-    row = reopen(memory.ledger, memory.org, key, review_of(memory, reason))
+    reads = open_reads()
+    key = reads.action(action_id).action_id
+    row = reads.reopen(key, reason)
     if as_json:
-        print_json(row)
+        print_json(document_of(row, {}))
     else:
         typer.echo(f"reopened {key[:12]}: '{row.action}' on '{row.target}' waits again")
         hint(_next(row).strip())
-
-
-def named(action_id: str) -> tuple[Memory, str]:
-    """The ledger, and the whole id of an action of which the beginning was typed."""
-    from roundsman.cli.ledger import open_memory
-    from roundsman.store.approvals import get_action
-
-    memory = open_memory()
-    return memory, get_action(memory.ledger, memory.org, action_id).action_id
-
-
-def review_of(memory: Memory, note: str | None) -> Review:
-    """Who is typing, and why."""
-    return memory.review(note)
 
 
 def check_states(typed: str | None) -> tuple[str, ...]:

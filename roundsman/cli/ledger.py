@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from roundsman.approvals import Resumed
     from roundsman.catalog import Card, Round
     from roundsman.cli.remote import Remote
     from roundsman.rules.finding import Finding
     from roundsman.settings import Settings
     from roundsman.store import Ledger, approvals, findings
-    from roundsman.store.approvals import Review
+    from roundsman.store.approvals import Review, Switch
     from roundsman.store.records import ActionRow, AuditRow, EventRow, HistoryFilter, StepRow
     from roundsman.store.undone import Undoing
 
@@ -90,6 +91,30 @@ class Reads(Protocol):
 
     def deny(self, action_id: str, note: str | None) -> ActionRow:
         """Say no."""
+        ...
+
+    def reopen(self, action_id: str, reason: str) -> ActionRow:
+        """Let a request wait again."""
+        ...
+
+    def settle(self, action_id: str, is_done: bool, note: str | None) -> ActionRow:
+        """Say what became of an action whose answer was lost."""
+        ...
+
+    def switch(self) -> Switch | None:
+        """Whether all effects are halted; None: nobody ever turned the switch."""
+        ...
+
+    def halt(self, reason: str) -> Switch:
+        """Halt all effects."""
+        ...
+
+    def resume(self, reason: str) -> Resumed:
+        """Let effects begin again."""
+        ...
+
+    def check_undo(self, run_id: str, action_id: str | None) -> None:
+        """Raise Mistake where a run did nothing that could be undone, before one is started."""
         ...
 
     def findings(self, wanted: findings.Wanted) -> list[Finding]:
@@ -201,6 +226,42 @@ class Memory(NamedTuple):
         from roundsman.store.approvals import deny
 
         return deny(self.ledger, self.org, action_id, self.review(note))
+
+    def reopen(self, action_id: str, reason: str) -> ActionRow:
+        """Let a request wait again."""
+        from roundsman.store.approvals import reopen
+
+        return reopen(self.ledger, self.org, action_id, self.review(reason))
+
+    def settle(self, action_id: str, is_done: bool, note: str | None) -> ActionRow:
+        """Say what became of an action whose answer was lost."""
+        from roundsman.store.approvals import settle_by_hand
+
+        return settle_by_hand(self.ledger, self.org, action_id, is_done, self.review(note))
+
+    def switch(self) -> Switch | None:
+        """Whether all effects are halted; None: nobody ever turned the switch."""
+        from roundsman.store.approvals import switch_of
+
+        return switch_of(self.ledger, self.org)
+
+    def halt(self, reason: str) -> Switch:
+        """Halt all effects."""
+        from roundsman.store.approvals import halt
+
+        return halt(self.ledger, self.org, self.review(reason))
+
+    def resume(self, reason: str) -> Resumed:
+        """Let effects begin again, and start the runs of what was approved meanwhile."""
+        from roundsman.approvals import resume
+
+        return resume(self.ledger, self.settings, self.review(reason))
+
+    def check_undo(self, run_id: str, action_id: str | None) -> None:
+        """Raise Mistake where a run did nothing that could be undone, before one is started."""
+        from roundsman.store.undone import done_by
+
+        done_by(self.ledger, self.org, run_id, action_id)
 
     def findings(self, wanted: findings.Wanted) -> list[Finding]:
         """Problems that rounds found."""

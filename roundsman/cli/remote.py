@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from roundsman.approvals import Resumed
     from roundsman.catalog import Card, Round
     from roundsman.cli.ledger import Begun
     from roundsman.client import Client, ClientError
+    from roundsman.client import records as client_records
+    from roundsman.client.calls import Outcome
     from roundsman.client.records import Agent, Wish
     from roundsman.rules.finding import Finding
     from roundsman.settings import Settings
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
 COMMANDS = frozenset(
     {
         *("agents", "run", "watch", "cancel", "retry", "history", "show"),
-        *("artifacts list", "artifacts show"),
-        *(f"approvals {verb}" for verb in ("list", "show", "approve", "deny")),
+        *("artifacts list", "artifacts show", "undo"),
+        *(f"approvals {verb}" for verb in ("list", "show", "approve", "deny", "reopen")),
+        *(f"actions {verb}" for verb in ("list", "show", "settle", "stop", "resume")),
         *(f"findings {verb}" for verb in ("list", "show", "ack", "mute", "unmute")),
     }
 )
@@ -83,20 +87,23 @@ class Remote:
         """Have a run started; a dry one unless `dry_run` is false."""
         from roundsman.client import ClientError
 
-        agent, slash, _ = name.partition("/")
-        wish: Wish = {"wait_seconds": 0}
-        if retry_of is not None:
-            wish["retry_run_id"] = retry_of
-        else:
-            beside = {word: params[word] for word in BESIDE if word in params}
-            inner = {word: value for word, value in params.items() if word not in BESIDE}
-            wish |= {"params": inner, **beside}  # pyright: ignore[reportAssignmentType] - as typed
-            wish |= {"round": name} if slash else {}
         try:
-            run_id = self.client.execute(agent, **wish).run_id
+            run_id = self._begin(name, params, retry_of)
         except ClientError as error:
             return Asked(self.client, _refusal(error))
         return Asked(self.client, {"run_id": run_id})
+
+    def _begin(self, name: str, params: Mapping[str, Any], retry_of: str | None) -> str:
+        if name == "undo":
+            # It has a route of its own, as has `explain`: no agent is executed by either.
+            run_id, action_id = params["run_id"], params["action_id"]
+            return self.client.undo(run_id, action_id, dry_run=params["dry_run"]).run_id
+        if name == "explain":
+            agent, wish = _wish(params["name"], params["given"])
+            return self.client.explain(agent, **wish).run_id
+        agent, wish = _wish(name, params)
+        again: Wish = {"wait_seconds": 0, "retry_run_id": retry_of or ""}
+        return self.client.execute(agent, **(again if retry_of else wish)).run_id
 
     def run(self, run_id: str) -> AuditRow:
         """The run of an id or of an unambiguous beginning of one."""
@@ -195,15 +202,19 @@ class Remote:
         ]
 
     def actions(self, wanted: approvals.Wanted) -> list[ActionRow]:
-        """What was asked of a person."""
+        """What agents did outside or were to do, or what was asked of a person."""
         told: dict[str, Any] = {"limit": wanted.limit}
-        told |= {"state": list(wanted.states)} if wanted.states else {"everything": True}
+        told |= {"state": list(wanted.states)} if wanted.states else {}
         told |= {"agent": wanted.agent} if wanted.agent else {}
-        return [self._action_row(one) for one in self.client.approvals(**told)]
+        if wanted.was_asked:
+            told |= {} if wanted.states else {"everything": True}
+            return [self._action_row(one) for one in self.client.approvals(**told)]
+        told |= {"run_id": wanted.run_id} if wanted.run_id else {}
+        return [self._action_row(one) for one in self.client.actions(**told)]
 
     def action(self, action_id: str) -> ActionRow:
         """The action of an id, or of an unambiguous beginning of one."""
-        return self._action_row(self.client.approval(action_id))
+        return self._action_row(self.client.action(action_id))
 
     def undone(self, rows: Sequence[ActionRow]) -> Mapping[str, Undoing]:
         """Which of them were taken back, by id, as it was told with them."""
@@ -220,6 +231,34 @@ class Remote:
     def deny(self, action_id: str, note: str | None) -> ActionRow:
         """Say no."""
         return self._action_row(self.client.deny(action_id, note))
+
+    def reopen(self, action_id: str, reason: str) -> ActionRow:
+        """Let a request wait again."""
+        return self._action_row(self.client.reopen(action_id, reason))
+
+    def settle(self, action_id: str, is_done: bool, note: str | None) -> ActionRow:
+        """Say what became of an action whose answer was lost."""
+        outcome: Outcome = "done" if is_done else "not-done"
+        return self._action_row(self.client.settle(action_id, outcome, note))
+
+    def switch(self) -> approvals.Switch | None:
+        """Whether all effects are halted; None: nobody ever turned the switch."""
+        told = self.client.switch()
+        return _switch(told) if told.who else None
+
+    def halt(self, reason: str) -> approvals.Switch:
+        """Halt all effects."""
+        return _switch(self.client.stop(reason))
+
+    def resume(self, reason: str) -> Resumed:
+        """Let effects begin again."""
+        from roundsman.approvals import Resumed
+
+        told = self.client.resume(reason)
+        return Resumed(_switch(told), told.was_stopped, told.started)
+
+    def check_undo(self, run_id: str, action_id: str | None) -> None:
+        """Nothing: whoever serves the API refuses it before anything is started."""
 
     def findings(self, wanted: findings.Wanted) -> list[Finding]:
         """Problems that rounds found."""
@@ -256,7 +295,8 @@ class Remote:
 
         document = told.model_dump(mode="json") | {"nonce": "", "signature": None}
         undoing: Any = document.pop("undone", None)
-        (row,) = _rows(ActionRow, [document])
+        known = {name: document[name] for name in ActionRow.model_fields if name in document}
+        (row,) = _rows(ActionRow, [known])
         if undoing:
             self._undone[row.action_id] = Undoing(**undoing)
         return row
@@ -279,6 +319,24 @@ class Shelf(NamedTuple):
     def read(self, path: str, agent_name: str) -> str:
         """A file's text."""
         return self.client.artifact(agent_name, path).decode("utf-8", "replace")
+
+
+def _wish(name: str, params: Mapping[str, Any]) -> tuple[str, Wish]:
+    """The agent, and what stands beside it in a request to execute."""
+    agent, slash, _ = name.partition("/")
+    beside = {word: params[word] for word in BESIDE if word in params}
+    inner = {word: value for word, value in params.items() if word not in BESIDE}
+    wish: Wish = {"wait_seconds": 0, "params": inner}
+    wish |= beside  # pyright: ignore[reportAssignmentType] - as typed
+    wish |= {"round": name} if slash else {}
+    return agent, wish
+
+
+def _switch(told: client_records.Switch) -> approvals.Switch:
+    from roundsman.store.approvals import Switch
+
+    since = told.since.isoformat() if told.since else ""
+    return Switch(told.stopped, told.who or "", told.reason or "", since)
 
 
 def _refusal(error: ClientError) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roundsman.cli.complaint import Json, remote_url, unknown
+from roundsman.cli.complaint import Json, unknown
 from roundsman.cli.completion import names_to_run
 from roundsman.cli.record import RunId
 from roundsman.errors import Mistake
@@ -68,17 +68,9 @@ def run(
     if live:
         params |= {"dry_run": False, "allow_actions": True}
     if explain:
-        _require_here()
         explain_run(name, params, as_json)
         return
     run_to_end(Wish(name, params, fail_on, as_json))
-
-
-def _require_here() -> None:
-    remote = remote_url()
-    if remote is not None:
-        said = f"--explain asks the systems of this machine and not '{remote}'"
-        raise Mistake(said, "leave out --remote, or run it there")
 
 
 def retry(run_id: RunId, as_json: Json = False) -> None:

@@ -204,8 +204,9 @@ def explain_run(name: str, params: Mapping[str, Any], as_json: bool) -> None:
     from roundsman import catalog
     from roundsman.cli.summary import print_explained
 
-    # A wrong name is known here; the engine need not be loaded for it.
-    catalog.resolve(name)
+    if remote_url() is None:
+        # A wrong name is known here; the engine need not be loaded for it.
+        catalog.resolve(name)
     row = finish_operation("explain", {"name": name, "given": dict(params)})
     if as_json:
         print_json(row.artifacts)
@@ -217,9 +218,9 @@ def finish_operation(name: str, params: Mapping[str, Any]) -> AuditRow:
     """Run an operation to its end without showing it; raises what it failed of."""
     started = begin(name, params)
     run_id = accepted(started)
-    memory = open_memory()
-    follow_to_end(memory, started, run_id, quiet=True)
-    row = memory.run(run_id)
+    reads = open_reads()
+    follow_to_end(reads, started, run_id, quiet=True)
+    row = reads.run(run_id)
     if row.status == "success":
         return row
     error = row.error or {}

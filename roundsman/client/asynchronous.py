@@ -12,6 +12,8 @@ from roundsman.client import answers, calls
 from roundsman.client.errors import ClientError
 from roundsman.client.following import Following, Reader
 from roundsman.client.records import (
+    Action,
+    ActionFilter,
     Agent,
     AgentBrief,
     Approval,
@@ -26,8 +28,13 @@ from roundsman.client.records import (
     HistoryFilter,
     HistoryPage,
     PastRun,
+    Resumed,
+    RoundState,
     Run,
+    Switch,
     Timeline,
+    Undoing,
+    UndoPreview,
     Wish,
 )
 
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from roundsman.client.calls import Call
+    from roundsman.client.calls import Call, Outcome
 
 T = TypeVar("T")
 
@@ -86,6 +93,13 @@ class AsyncClient:
         """
         return await self._send(calls.execute(agent_type, idempotency_key, wanted))
 
+    async def explain(self, agent_type: str, **wanted: Unpack[Wish]) -> Run:
+        """Look up what a run would read, and about how much; that run itself does not happen.
+
+        What it says stands in the `artifacts`.
+        """
+        return await self._send(calls.explain(agent_type, wanted))
+
     async def agents(self) -> list[AgentBrief]:
         """What can be executed."""
         return await self._send(calls.agents())
@@ -93,6 +107,10 @@ class AsyncClient:
     async def agent(self, name: str) -> Agent:
         """One agent: its steps, its parameters, its rounds."""
         return await self._send(calls.agent(name))
+
+    async def rounds(self) -> list[RoundState]:
+        """The rounds, how each went last and when it starts next."""
+        return await self._send(calls.rounds())
 
     async def run(self, run_id: str) -> Run:
         """One run, by its id or the first six letters of it."""
@@ -105,6 +123,16 @@ class AsyncClient:
     async def cancel(self, run_id: str) -> CancelAsked:
         """Ask a run to stop; it does so at its next step or operation."""
         return await self._send(calls.cancel(run_id))
+
+    async def undo_preview(self, run_id: str) -> UndoPreview:
+        """What of a run could be taken back, as far as the ledger knows, and why the rest not."""
+        return await self._send(calls.undo_preview(run_id))
+
+    async def undo(
+        self, run_id: str, action_id: str | None = None, *, dry_run: bool = False
+    ) -> Undoing:
+        """Start a run that takes back what a run did; a dry one only says what would be lost."""
+        return await self._send(calls.undo(run_id, action_id, dry_run))
 
     async def history_page(self, offset: int = 0, **wanted: Unpack[HistoryFilter]) -> HistoryPage:
         """Some runs, newest first, and how many match in all."""
@@ -147,6 +175,34 @@ class AsyncClient:
     async def deny(self, action_id: str, note: str | None = None) -> Approval:
         """Say no."""
         return await self._send(calls.deny(action_id, note))
+
+    async def reopen(self, action_id: str, reason: str | None = None) -> Approval:
+        """Let a request that was denied, or that nobody answered in time, wait again."""
+        return await self._send(calls.reopen(action_id, reason))
+
+    async def actions(self, **wanted: Unpack[ActionFilter]) -> list[Action]:
+        """What agents did outside, or were to do, newest first."""
+        return await self._send(calls.actions(wanted))
+
+    async def action(self, action_id: str) -> Action:
+        """Everything about one action: why, by whose word, what became of it."""
+        return await self._send(calls.action(action_id))
+
+    async def settle(self, action_id: str, outcome: Outcome, reason: str | None = None) -> Action:
+        """Say what became of an action whose answer was lost, after you looked outside."""
+        return await self._send(calls.settle(action_id, outcome, reason))
+
+    async def switch(self) -> Switch:
+        """Whether all effects of the org are halted, by whom, why and since when."""
+        return await self._send(calls.switch())
+
+    async def stop(self, reason: str | None = None) -> Switch:
+        """Halt every effect of the org: nothing new begins until `resume`."""
+        return await self._send(calls.stop(reason))
+
+    async def resume(self, reason: str | None = None) -> Resumed:
+        """Let effects begin again, and start the runs of what was approved meanwhile."""
+        return await self._send(calls.resume(reason))
 
     async def findings(self, **wanted: Unpack[FindingFilter]) -> list[Finding]:
         """What is open or acknowledged, the latest seen first."""

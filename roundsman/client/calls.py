@@ -10,6 +10,9 @@ from roundsman.client import records as r
 
 T = TypeVar("T")
 Method = Literal["GET", "POST"]
+Outcome = Literal["done", "not-done"]
+# What starting a run may take beyond the usual.
+STARTS_SECONDS = 30.0
 WAIT_SECONDS_DEFAULT = 60.0
 PAGE_DEFAULT = 100
 # As many as the API lists at once.
@@ -52,6 +55,11 @@ def execute(agent_type: str, key: str | None, wanted: r.Wish) -> Call[r.Run]:
     )
 
 
+def explain(agent_type: str, wanted: r.Wish) -> Call[r.Run]:
+    """`POST /agents/explain`."""
+    return execute(agent_type, None, wanted)._replace(path="/agents/explain")
+
+
 def agents() -> Call[list[r.AgentBrief]]:
     """`GET /agents`."""
     return Call("GET", "/agents", _each("agents", r.AgentBrief))
@@ -60,6 +68,11 @@ def agents() -> Call[list[r.AgentBrief]]:
 def agent(name: str) -> Call[r.Agent]:
     """`GET /agents/{agent}`."""
     return Call("GET", f"/agents/{_part(name)}", r.Agent.model_validate)
+
+
+def rounds() -> Call[list[r.RoundState]]:
+    """`GET /rounds`."""
+    return Call("GET", "/rounds", _each("rounds", r.RoundState))
 
 
 def run(run_id: str) -> Call[r.Run]:
@@ -109,13 +122,68 @@ def approval(action_id: str) -> Call[r.Approval]:
 def approve(action_id: str, note: str | None) -> Call[r.Approved]:
     """`POST /approvals/{id}/approve`."""
     path = f"/approvals/{_part(action_id)}/approve"
-    return Call("POST", path, r.Approved.model_validate, body=_note(note), patience_seconds=30.0)
+    return Call(
+        "POST", path, r.Approved.model_validate, body=_note(note), patience_seconds=STARTS_SECONDS
+    )
 
 
 def deny(action_id: str, note: str | None) -> Call[r.Approval]:
     """`POST /approvals/{id}/deny`."""
     path = f"/approvals/{_part(action_id)}/deny"
     return Call("POST", path, r.Approval.model_validate, body=_note(note))
+
+
+def reopen(action_id: str, reason: str | None) -> Call[r.Approval]:
+    """`POST /approvals/{id}/reopen`."""
+    path = f"/approvals/{_part(action_id)}/reopen"
+    return Call("POST", path, r.Approval.model_validate, body=_reason(reason))
+
+
+def actions(wanted: Mapping[str, Any]) -> Call[list[r.Action]]:
+    """`GET /actions`."""
+    return Call("GET", "/actions", _each("actions", r.Action), query=wanted)
+
+
+def action(action_id: str) -> Call[r.Action]:
+    """`GET /actions/{id}`."""
+    return Call("GET", f"/actions/{_part(action_id)}", r.Action.model_validate)
+
+
+def settle(action_id: str, outcome: Outcome, reason: str | None) -> Call[r.Action]:
+    """`POST /actions/{id}/settle`."""
+    body = {"outcome": outcome, **_reason(reason)}
+    path = f"/actions/{_part(action_id)}/settle"
+    return Call("POST", path, r.Action.model_validate, body=body)
+
+
+def switch() -> Call[r.Switch]:
+    """`GET /actions/stop`."""
+    return Call("GET", "/actions/stop", r.Switch.model_validate)
+
+
+def stop(reason: str | None) -> Call[r.Switch]:
+    """`POST /actions/stop`."""
+    return Call("POST", "/actions/stop", r.Switch.model_validate, body=_reason(reason))
+
+
+def resume(reason: str | None) -> Call[r.Resumed]:
+    """`POST /actions/resume`."""
+    path, patience = "/actions/resume", STARTS_SECONDS
+    read, body = r.Resumed.model_validate, _reason(reason)
+    return Call("POST", path, read, body=body, patience_seconds=patience)
+
+
+def undo_preview(run_id: str) -> Call[r.UndoPreview]:
+    """`GET /agents/runs/{id}/undo`."""
+    return Call("GET", f"/agents/runs/{_part(run_id)}/undo", r.UndoPreview.model_validate)
+
+
+def undo(run_id: str, action_id: str | None, dry_run: bool) -> Call[r.Undoing]:
+    """`POST /agents/runs/{id}/undo`."""
+    body: dict[str, Any] = {"dry_run": dry_run}
+    body |= {} if action_id is None else {"action_id": action_id}
+    path = f"/agents/runs/{_part(run_id)}/undo"
+    return Call("POST", path, r.Undoing.model_validate, body=body, patience_seconds=STARTS_SECONDS)
 
 
 def findings(wanted: Mapping[str, Any]) -> Call[list[r.Finding]]:
@@ -158,3 +226,7 @@ def _part(word: str) -> str:
 
 def _note(note: str | None) -> Mapping[str, Any]:
     return {} if note is None else {"note": note}
+
+
+def _reason(reason: str | None) -> Mapping[str, Any]:
+    return {} if reason is None else {"reason": reason}

@@ -142,8 +142,16 @@ class ArtifactFile(Told):
     url: str
 
 
-class Approval(Told):
-    """An action that was asked of a person, with exactly what would be done."""
+class RoundState(Round):
+    """One entry of the server's list of rounds, how it went last and when it starts next."""
+
+    agent: str
+    next_start: datetime | None = None
+    last_run: Json | None = None
+
+
+class Action(Told):
+    """What an agent did outside or was to do; `wanted_as` is told by `Client.action` only."""
 
     action_id: str
     run_id: str
@@ -155,6 +163,55 @@ class Approval(Told):
     reason: str = ""
     requested_by: str = ""
     expires_at: datetime | None = None
+    acting_run: str | None = None
+    said: str | None = None
+    undone: Json | None = None
+    wanted_as: list[str] = []
+
+
+class Approval(Action):
+    """An action that was asked of a person, with exactly what would be done."""
+
+
+class Switch(Told):
+    """Whether all effects of the org are halted, by whom, why and since when."""
+
+    stopped: bool
+    who: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+
+
+class Resumed(Switch):
+    """That effects may begin again, and the run of each action that was started by that."""
+
+    was_stopped: bool
+    started: dict[str, str]
+
+
+class Foreseen(Told):
+    """What the ledger knows of taking one action back."""
+
+    action_id: str
+    action: str
+    target: str
+    state: str
+    said: str
+
+
+class UndoPreview(Told):
+    """What of a run could be taken back, the last action first."""
+
+    run_id: str
+    actions: list[Foreseen]
+
+
+class Undoing(Told):
+    """A run that takes back what the run `undoes` did."""
+
+    run_id: str
+    undoes: str
+    dry_run: bool
 
 
 class Approved(Told):
@@ -227,6 +284,15 @@ class ApprovalFilter(TypedDict, total=False):
     state: list[str]
     everything: bool
     agent: str
+    limit: int
+
+
+class ActionFilter(TypedDict, total=False):
+    """Which actions: all of them, unless something is named."""
+
+    state: list[str]
+    agent: str
+    run_id: str
     limit: int
 
 

@@ -12,6 +12,8 @@ from roundsman.client import answers, calls
 from roundsman.client.errors import ClientError
 from roundsman.client.following import Following, Reader
 from roundsman.client.records import (
+    Action,
+    ActionFilter,
     Agent,
     AgentBrief,
     Approval,
@@ -26,8 +28,13 @@ from roundsman.client.records import (
     HistoryFilter,
     HistoryPage,
     PastRun,
+    Resumed,
+    RoundState,
     Run,
+    Switch,
     Timeline,
+    Undoing,
+    UndoPreview,
     Wish,
 )
 
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from roundsman.client.calls import Call
+    from roundsman.client.calls import Call, Outcome
 
 T = TypeVar("T")
 
@@ -86,6 +93,13 @@ class Client:
         """
         return self._send(calls.execute(agent_type, idempotency_key, wanted))
 
+    def explain(self, agent_type: str, **wanted: Unpack[Wish]) -> Run:
+        """Look up what a run would read, and about how much; that run itself does not happen.
+
+        What it says stands in the `artifacts`.
+        """
+        return self._send(calls.explain(agent_type, wanted))
+
     def agents(self) -> list[AgentBrief]:
         """What can be executed."""
         return self._send(calls.agents())
@@ -93,6 +107,10 @@ class Client:
     def agent(self, name: str) -> Agent:
         """One agent: its steps, its parameters, its rounds."""
         return self._send(calls.agent(name))
+
+    def rounds(self) -> list[RoundState]:
+        """The rounds, how each went last and when it starts next."""
+        return self._send(calls.rounds())
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or the first six letters of it."""
@@ -105,6 +123,14 @@ class Client:
     def cancel(self, run_id: str) -> CancelAsked:
         """Ask a run to stop; it does so at its next step or operation."""
         return self._send(calls.cancel(run_id))
+
+    def undo_preview(self, run_id: str) -> UndoPreview:
+        """What of a run could be taken back, as far as the ledger knows, and why the rest not."""
+        return self._send(calls.undo_preview(run_id))
+
+    def undo(self, run_id: str, action_id: str | None = None, *, dry_run: bool = False) -> Undoing:
+        """Start a run that takes back what a run did; a dry one only says what would be lost."""
+        return self._send(calls.undo(run_id, action_id, dry_run))
 
     def history_page(self, offset: int = 0, **wanted: Unpack[HistoryFilter]) -> HistoryPage:
         """Some runs, newest first, and how many match in all."""
@@ -147,6 +173,34 @@ class Client:
     def deny(self, action_id: str, note: str | None = None) -> Approval:
         """Say no."""
         return self._send(calls.deny(action_id, note))
+
+    def reopen(self, action_id: str, reason: str | None = None) -> Approval:
+        """Let a request that was denied, or that nobody answered in time, wait again."""
+        return self._send(calls.reopen(action_id, reason))
+
+    def actions(self, **wanted: Unpack[ActionFilter]) -> list[Action]:
+        """What agents did outside, or were to do, newest first."""
+        return self._send(calls.actions(wanted))
+
+    def action(self, action_id: str) -> Action:
+        """Everything about one action: why, by whose word, what became of it."""
+        return self._send(calls.action(action_id))
+
+    def settle(self, action_id: str, outcome: Outcome, reason: str | None = None) -> Action:
+        """Say what became of an action whose answer was lost, after you looked outside."""
+        return self._send(calls.settle(action_id, outcome, reason))
+
+    def switch(self) -> Switch:
+        """Whether all effects of the org are halted, by whom, why and since when."""
+        return self._send(calls.switch())
+
+    def stop(self, reason: str | None = None) -> Switch:
+        """Halt every effect of the org: nothing new begins until `resume`."""
+        return self._send(calls.stop(reason))
+
+    def resume(self, reason: str | None = None) -> Resumed:
+        """Let effects begin again, and start the runs of what was approved meanwhile."""
+        return self._send(calls.resume(reason))
 
     def findings(self, **wanted: Unpack[FindingFilter]) -> list[Finding]:
         """What is open or acknowledged, the latest seen first."""

@@ -21,7 +21,7 @@ from tests.cli.conftest import Said
 from tests.cli.test_run import Terminal
 from tests.copies import ROOT
 from tests.servers.prefect_server import PrefectServer
-from tests.store.permits import live, proposal
+from tests.store.permits import claim, keep_done, live, proposal, propose
 from tests.store.words import ORG, begin, finish, queue, step
 
 __all__ = ["serve"]
@@ -35,9 +35,8 @@ deployments:
 """
 HERE_ONLY = (
     *(("init",), ("doctor",), ("keys", "list"), ("policy", "show"), ("migrate",), ("serve",)),
-    *(("undo", "abcdef99"), ("actions", "list"), ("erase", "abcdef99", "--reason", "x")),
+    ("erase", "abcdef99", "--reason", "x"),
     *(("verify-audit",), ("artifacts", "path", "warehouse_health"), ("import", "mail", "x")),
-    ("approvals", "reopen", "abcdef99", "--reason", "x"),
 )
 
 
@@ -121,7 +120,8 @@ def test_what_is_read_elsewhere_is_what_is_read_there(
         ),
         *(("findings", "list", "--severity", "high"), ("findings", "show", told["seen"])),
         *(("artifacts", "list"), ("artifacts", "list", "warehouse_health"), ("agents",)),
-        ("agents", "--rounds"),
+        *(("agents", "--rounds"), ("actions", "list"), ("actions", "show", told["key"])),
+        ("actions", "list", "--state", "waiting", "--run", told["good"]),
     ]
     for words in asked:
         more = ("--json",) if as_json else ()
@@ -187,9 +187,25 @@ def test_what_is_about_this_machine_is_not_asked_of_another(
     assert len(said.err.splitlines()) == 1
 
 
-def test_nothing_is_explained_for_another_machine(command: Callable[..., Said]) -> None:
-    said = command("--remote", "http://127.0.0.1:1", "run", "warehouse_health", "--explain")
-    assert (said.code, "--explain asks the systems of this machine" in said.err) == (2, True)
+def test_the_switch_a_lost_answer_and_a_no_are_handled_from_elsewhere(
+    api: Api, elsewhere: Callable[..., Said]
+) -> None:
+    stopped = elsewhere("actions", "stop", "--reason", "a move")
+    assert "all actions are stopped by ann@example.org (a move)" in stopped.out
+    assert "ALL ACTIONS ARE STOPPED by ann@example.org: a move" in elsewhere("actions", "list").out
+    resumed = elsewhere("actions", "resume", "--json").document
+    assert (resumed["is_on"], resumed["was_on"], resumed["started"]) == (False, True, {})
+    assert "were not stopped" in elsewhere("actions", "resume").out
+    key, run_id = ask(api), live(api.ledger)
+    assert elsewhere("approvals", "deny", key).code == 0
+    again = elsewhere("approvals", "reopen", key[:8], "--reason", "needed", "--json").document
+    assert (again["state"], again["said"]) == ("waiting", "reopened by ann@example.org: needed")
+    row = claim(api.ledger, run_id, propose(api.ledger, run_id, occasion={"watermark": "later"}))
+    finish(api.ledger, run_id, "crashed", verdict=None, artifacts={})
+    settled = elsewhere("actions", "settle", row.action_id[:8], "not-done", "--json").document
+    assert (settled["state"], settled["settled_by"]) == ("failed", "ann@example.org")
+    nothing = elsewhere("undo", run_id)
+    assert (nothing.code, "did nothing outside" in nothing.err) == (2, True)
 
 
 def test_a_machine_that_does_not_answer_or_says_no_is_named_in_a_sentence(
@@ -244,6 +260,29 @@ def test_a_run_is_started_elsewhere_shown_and_ends_with_its_code(
     assert (unknown.code, "Invalid agent_type: 'nosuch'" in unknown.err) == (2, True)
     live = command(*there, "run", "looking/quick", "--live")
     assert (live.code, "needs a key with the permission 'write'" in live.err) == (2, True)
+
+
+@pytest.mark.engine
+def test_what_a_run_would_read_and_lose_is_looked_up_elsewhere(
+    serve: Callable[..., Api],
+    command: Callable[..., Said],
+    prefect_server: PrefectServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    api = serve(prefect_api_url=prefect_server.url)
+    run_id = keep_done(api.ledger)
+    monkeypatch.setenv("ROUNDSMAN_API_KEY", api.key("read", "write"))
+    there = ("--remote", api.url)
+    said = command(*there, "run", "looking/quick", "--explain", "--json")
+    assert (said.code, said.document["plan"]) == (0, ["first", "second", "third"])
+    wrong = command(*there, "run", "nosuch", "--explain")
+    assert (wrong.code, "Invalid agent_type: 'nosuch'" in wrong.err) == (2, True)
+    # A home without systems: the run that was started there says so.
+    said = command(*there, "undo", run_id[:8], "--dry-run", "--json")
+    assert (said.document["agent_type"], said.document["dry_run"]) == ("undo", True)
+    assert (said.code, said.document["status"]) == (1, "failed")
+    assert "systems.yaml' does not exist" in said.document["error"]["message"]
 
 
 @pytest.mark.engine

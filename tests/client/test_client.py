@@ -28,6 +28,7 @@ from tests.api.test_reading import ask, failed, see
 from tests.copies import ROOT
 from tests.servers.prefect_server import PrefectServer
 from tests.servers.scripted import Reply, Scripted
+from tests.store.permits import keep_done
 from tests.store.words import ORG, begin, whole_run
 
 SECRET = "rk_" + "z" * 40
@@ -52,6 +53,29 @@ def test_agents_and_their_rounds_are_told(api: Api, call: Callable[..., Any]) ->
     whole = client.agent("warehouse_health")
     assert whole.plan[:2] == ["query_es_daily", "query_bq_daily"]
     assert whole.params_schema["properties"]["days"]["maximum"] == 92
+
+
+def test_rounds_are_told_with_their_next_start(api: Api, call: Callable[..., Any]) -> None:
+    quick = next(one for one in call(api.url).rounds() if one.name == "looking/quick")
+    assert (quick.agent, quick.last_run, quick.next_start.hour) == ("looking", None, 6)
+
+
+def test_actions_are_halted_settled_and_asked_for_anew(api: Api, call: Callable[..., Any]) -> None:
+    client, waiting, run_id = call(api.url, api.key("admin")), ask(api), keep_done(api.ledger)
+    assert client.switch().stopped is False
+    assert client.stop("a move").reason == client.switch().reason == "a move"
+    resumed = client.resume()
+    assert (resumed.stopped, resumed.was_stopped, resumed.started) == (False, True, {})
+    (one,) = client.actions(run_id=run_id)
+    assert client.action(one.action_id).acting_run == one.acting_run == run_id
+    with pytest.raises(Conflict, match="its fate is known"):
+        client.settle(one.action_id, "not-done", "it is not there")
+    client.deny(waiting)
+    assert client.reopen(waiting, "needed").state == "waiting"
+    (foreseen,) = client.undo_preview(run_id).actions
+    assert (foreseen.action_id, foreseen.state) == (one.action_id, "undoable")
+    with pytest.raises(Conflict, match="did nothing outside"):
+        client.undo(run_id, "ffffffff")
 
 
 @pytest.mark.covers("A-022", "A-024", "A-103")

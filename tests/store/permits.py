@@ -7,9 +7,9 @@ from typing import Any
 
 from roundsman.store import Ledger, actions, approvals
 from roundsman.store.approvals import Review
-from roundsman.store.records import ActionRow, Claim, Proposal, Settlement
+from roundsman.store.records import ActionRow, Claim, Kept, Proposal, Settlement
 from roundsman.store.tables import instant_text
-from tests.store.words import ORG, begin, change
+from tests.store.words import ORG, begin, change, finish
 
 LIVE = {"dry_run": False, "params": {"allow_actions": True}}
 ADA, BOB = Review("ada@example.com", "looks right"), Review("bob@example.com")
@@ -66,3 +66,14 @@ def backdate(ledger: Ledger, row: ActionRow, seconds: int = 5) -> None:
 def ledger_now(ledger: Ledger) -> str:
     with ledger.reading() as connection:
         return ledger.now(connection)
+
+
+def keep_done(ledger: Ledger) -> str:
+    """A run that has ended and did something that can be undone; gives its id."""
+    run_id = live(ledger)
+    row = claim(ledger, run_id, propose(ledger, run_id, occasion={"watermark": "done"}))
+    kept = Kept(action_id=row.action_id, undo={"file": "x.duckdb"})
+    actions.keep_undo(ledger, ORG, run_id, 1, kept)
+    settle(ledger, run_id, row)
+    finish(ledger, run_id)
+    return run_id
