@@ -1,19 +1,16 @@
-"""How dbt is run: in a process group of its own that is killed when its time is over."""
+"""How dbt is run: it is killed when its time is over, and what it said is read."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from blocks.transform.process import DbtProcess, start
 from roundsman.envelope import current_or_none
 from roundsman.errors import Refused, RoundsmanError, Unready
 
@@ -45,21 +42,6 @@ _PASSING = (
 )
 
 
-# What dbt runs in: a thread of it waits for the end of its input, which comes when we close it or
-# die, however we die, and then ends dbt with all that it started. Works wherever there are pipes
-# and process groups; the folder of this file must not be on dbt's path, so it is no module.
-_LEASHED = """
-import os, runpy, signal, threading
-
-def follow():
-    os.read(0, 1)
-    os.killpg(0, signal.SIGKILL)
-
-threading.Thread(target=follow, daemon=True).start()
-runpy.run_module("dbt.cli.main", run_name="__main__", alter_sys=True)
-"""
-
-
 class Finished(NamedTuple):
     """What a dbt command said: exit code, plain lines, error if any, whether it began a node."""
 
@@ -76,22 +58,14 @@ def run_dbt(
 
     It does not outlive this process, even if that is killed.
     """
-    command = [sys.executable, "-W", "ignore", "-c", _LEASHED, "--log-format", "json"]
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=folder,
-            env={**environment, **QUIET},
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        command = ["--log-format", "json", *arguments]
+        process = start(command, folder, {**environment, **QUIET}, output.fileno())
         try:
-            _wait(process, arguments, seconds)
+            code = _wait(process, arguments, seconds)
         finally:
-            _kill(process)
-        return _finished(process.returncode, output)
+            process.end()
+        return _finished(code, output)
 
 
 def meaning(what: str, said: str) -> RoundsmanError:
@@ -104,11 +78,11 @@ def meaning(what: str, said: str) -> RoundsmanError:
     return Refused(f"{what}: {short}", "correct the dbt project, its profile or the selectors")
 
 
-def _wait(process: subprocess.Popen[bytes], arguments: Sequence[str], seconds: float) -> None:
+def _wait(process: DbtProcess, arguments: Sequence[str], seconds: float) -> int:
     run = current_or_none()
     deadline = time.monotonic() + seconds
     limit = "build_timeout_seconds" if arguments[0] == "build" else "timeout_seconds"
-    while process.poll() is None:
+    while (code := process.wait(LOOK_SECONDS)) is None:
         if run is not None:
             run.check_alive()
         if time.monotonic() >= deadline:
@@ -116,19 +90,7 @@ def _wait(process: subprocess.Popen[bytes], arguments: Sequence[str], seconds: f
                 f"dbt {arguments[0]} took longer than {seconds:.3g} s and was ended",
                 f"narrow the selectors, or raise {limit} in systems.yaml",
             )
-        try:
-            process.wait(LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started; it holds the database's lock until then."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    if process.stdin:
-        process.stdin.close()
+    return code
 
 
 def _finished(code: int, output: IO[bytes]) -> Finished:
