@@ -7,12 +7,16 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 REDACTED = "***"
 SECRET_CHARACTERS_MIN = 4
 DEPTH_MAX = 64
+# Keys are few and come again; a long one is no name, and is not kept.
+KEYS_KEPT_MAX = 4_096
+KEY_CHARACTERS_KEPT_MAX = 64
 
 # What stands behind these is a password, also in a sentence.
 _PASSWORD_WORDS = "password|passwd|passphrase|passwort|kennwort"
@@ -34,6 +38,7 @@ _SUSPICIOUS = re.compile(
     r"|(?:api|access|private|signing|chain) key",
     re.IGNORECASE,
 )
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _VALUE = r"""(?:\\?"(?:[^"\\\n]|\\[^"])*\\?"|'[^'\n]*'|[^\s"',;&)}\]]+)"""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 # Anything up to the last @ is a password, quotes inside of words too; a quote that ends a word,
@@ -148,13 +153,18 @@ def forget_secrets() -> None:
 
 def redact_text(text: str) -> str:
     """Return the text without registered secrets, passwords in URLs, headers and keys."""
-    for secret in _ordered:
-        if secret in text:
-            text = text.replace(secret, REDACTED)
-    if not _SUSPICIOUS.search(text):
+    text = _without_registered(text)
+    if not _SUSPICIOUS.search(text) or _INSTANT.fullmatch(text):
         return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
+    return text
+
+
+def _without_registered(text: str) -> str:
+    for secret in _ordered:
+        if secret in text:
+            text = text.replace(secret, REDACTED)
     return text
 
 
@@ -180,20 +190,38 @@ def _redact(value: Any, depth: int) -> Any:
         return REDACTED
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value).items()
-        return {_key(key): _behind(key, item, depth - 1) for key, item in items}
+        return dict(_item(key, item, depth - 1) for key, item in items)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_redact(item, depth - 1) for item in cast("list[Any]", value)]
     return value
 
 
-def _key(key: Any) -> Any:
-    return redact_text(key) if isinstance(key, str) else key
+def _item(key: Any, value: Any, depth: int) -> tuple[Any, Any]:
+    if not isinstance(key, str):
+        return key, _redact(value, depth)
+    look = _look(key)
+    name = redact_text(key) if look.is_suspicious else _without_registered(key)
+    if look.is_secret and not _is_harmless(value):
+        return name, REDACTED
+    return name, _redact(value, depth)
 
 
-def _behind(key: Any, value: Any, depth: int) -> Any:
-    if isinstance(key, str) and is_secret_key(key) and not _is_harmless(value):
-        return REDACTED
-    return _redact(value, depth)
+class _Look(NamedTuple):
+    """What a key is by itself, whichever secrets are registered."""
+
+    is_secret: bool
+    is_suspicious: bool
+
+
+def _look(key: str) -> _Look:
+    return _kept_look(key) if len(key) <= KEY_CHARACTERS_KEPT_MAX else _new_look(key)
+
+
+def _new_look(key: str) -> _Look:
+    return _Look(is_secret_key(key), bool(_SUSPICIOUS.search(key)))
+
+
+_kept_look = lru_cache(maxsize=KEYS_KEPT_MAX)(_new_look)
 
 
 def _is_harmless(value: Any) -> bool:

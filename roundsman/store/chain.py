@@ -10,12 +10,14 @@ import math
 import os
 import secrets
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from roundsman.errors import Mistake, Unready
 
 KEY_BYTES = 32
+KEYS_KEPT_MAX = 8
 
 
 class Anchor(NamedTuple):
@@ -37,6 +39,7 @@ def genesis(key: bytes, org: str) -> str:
     return hmac.digest(key, f"roundsman:chain:{org}".encode(), "sha256").hex()
 
 
+@lru_cache(maxsize=KEYS_KEPT_MAX)
 def key_id(key: bytes) -> str:
     """Return a fingerprint by which a store recognises the key it was written with."""
     return hmac.digest(key, b"roundsman:key", "sha256").hex()[:16]
