@@ -87,7 +87,7 @@ def approve_action(
         else:
             hint(f"run {run_id}; watch it: roundsman watch {run_id[:8]}")
         return
-    follow_to_end(reads, started, run_id, quiet=as_json)
+    follow_to_end(lambda: reads, started, run_id, quiet=as_json)
     row = reads.run(run_id)
     tell(reads, row, as_json)
     end_with(row.status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -134,8 +134,7 @@ def run_to_end(wish: Wish) -> None:
     except KeyboardInterrupt:
         started.interrupt()
         raise typer.Exit(STOPPED) from None
-    reads = open_reads()
-    follow_to_end(reads, started, run_id, quiet=wish.as_json)
+    reads = follow_to_end(open_reads, started, run_id, quiet=wish.as_json)
     row = reads.run(run_id)
     tell(reads, row, wish.as_json)
     if row.status == "success" and _is_bad(row.verdict, wish.fail_on):
@@ -149,19 +148,26 @@ def leave(refused: TurnedDown) -> NoReturn:
     raise typer.Exit(MISTAKEN) from refused
 
 
-def follow_to_end(reads: Reads, started: Begun, run_id: str, quiet: bool) -> None:
+def follow_to_end(opened: Callable[[], Reads], started: Begun, run_id: str, quiet: bool) -> Reads:
     """Show the run until it ends; Ctrl-C asks it to stop, a second one leaves it alone."""
-    from roundsman.cli.progress import watch_run
-
     try:
-        watch_run(reads, run_id, quiet)
+        return _watch(opened, run_id, quiet)
     except KeyboardInterrupt:
         typer.echo("stopping the run ... (again: leave it)", err=True)
         started.interrupt()
-        try:
-            watch_run(reads, run_id, quiet=True)
-        except KeyboardInterrupt:
-            raise typer.Exit(STOPPED) from None
+    try:
+        return _watch(opened, run_id, quiet=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(STOPPED) from None
+
+
+def _watch(opened: Callable[[], Reads], run_id: str, quiet: bool) -> Reads:
+    # The import and the opening take long enough to be interrupted themselves.
+    from roundsman.cli.progress import watch_run
+
+    reads = opened()
+    watch_run(reads, run_id, quiet)
+    return reads
 
 
 def tell(reads: Reads, row: AuditRow, as_json: bool) -> None:
@@ -218,8 +224,7 @@ def finish_operation(name: str, params: Mapping[str, Any]) -> AuditRow:
     """Run an operation to its end without showing it; raises what it failed of."""
     started = begin(name, params)
     run_id = accepted(started)
-    reads = open_reads()
-    follow_to_end(reads, started, run_id, quiet=True)
+    reads = follow_to_end(open_reads, started, run_id, quiet=True)
     row = reads.run(run_id)
     if row.status == "success":
         return row
