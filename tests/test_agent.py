@@ -164,7 +164,7 @@ def test_trouble_of_our_own_ledger_is_no_gap_but_the_end_of_the_run() -> None:
     @step
     def look() -> None:
         with current().ledger.transaction() as connection:
-            connection.exec_driver_sql("SELECT 1 FROM nowhere")
+            connection.execute("SELECT 1 FROM nowhere")
 
     @agent(plan=("count",))
     async def trusting(params: AgentParams) -> Outcome:

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Cancelled, Denied
 from roundsman.rules.permit import State, first_state, may_claim, refusal_of, restated
 from roundsman.rules.redaction import redact
 from roundsman.store import audit
 from roundsman.store.action_table import ACTIONS, SWITCHES
 from roundsman.store.chain import canonical, link, sha256
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event, lock_head
 from roundsman.store.keyed import Change, Row, enter, read_row
@@ -200,7 +199,7 @@ def _refuse_crowd(connection: Connection, ledger: Ledger, org: str, row: Row) ->
     most, seconds = row["limits"].get("per_window"), row["limits"].get("window_seconds", 0)
     if most is None:
         return
-    begun = ledger.execute(connection, _CLAIMED, values | {"seconds": -seconds}).scalar_one()
+    begun = ledger.execute(connection, _CLAIMED, values | {"seconds": -seconds}).scalar()
     if begun >= most:
         raise Denied(
             f"'{row['target']}' had {begun} actions '{row['action']}' in {seconds / 3600:g} h,"

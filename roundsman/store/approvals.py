@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Denied, Mistake
 from roundsman.store.action_table import ACTIONS, SWITCHES
 from roundsman.store.actions import EFFECTS, must_read, refuse_stopped, rows_where, signature
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.keyed import NO_RUN, Change, Row, enter, read_row
@@ -242,7 +241,7 @@ def runs_ended(ledger: Ledger, org: str, key: str) -> int:
     """How many runs that were to use an approved permit have ended since it was approved."""
     values = {"org": org, "action_id": key}
     with ledger.reading() as connection:
-        return int(ledger.execute(connection, _ENDED, values).scalar_one())
+        return int(ledger.execute(connection, _ENDED, values).scalar())
 
 
 def halt(ledger: Ledger, org: str, review: Review) -> Switch:

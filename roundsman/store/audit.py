@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.rules.redaction import redact
 from roundsman.store import metrics
 from roundsman.store.chain import canonical
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import ENDS, chain_event, lock_head
 from roundsman.store.projection import COLUMNS, DOCUMENTS, TIMES, Happening, Row, apply, left_behind

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from roundsman.store.chain import Anchor, genesis
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger, open_raw
 
 PROBLEMS_MAX = 20
@@ -216,7 +215,7 @@ def stream(
 ) -> Generator[Iterator[Any]]:
     """Yield raw rows one by one, texts as bytes, without ever holding all of them."""
     ledger.now(connection)
-    raw: Any = connection.connection.driver_connection
+    raw: Any = connection
     native = ledger.dialect.native(statement)
     if ledger.dialect.name == "postgresql":
         with raw.cursor(name="roundsman_stream") as cursor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,8 @@ BUSY_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 10
 POOL_CONNECTIONS = 16
 CHANNEL = "roundsman_events"
+# psycopg's IsolationLevel.REPEATABLE_READ, without loading it where there is SQLite only.
+REPEATABLE_READ = 3
 
 _BIND = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 _TEXT = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
@@ -47,6 +51,24 @@ class Dialect(NamedTuple):
         for mark in ("now", "clock", "later", "lock", "tell"):
             statement = statement.replace(f"{{{mark}}}", getattr(self, mark))
         return re.sub(r"\{text\((\w+)\)\}", self._as_text, statement)
+
+    def begin(self, session: Any, begin: str) -> None:
+        """Begin a transaction; psycopg does so by itself."""
+        if self.name == "sqlite":
+            session.execute(begin)
+
+    @contextmanager
+    def snapshot(self, session: Any) -> Generator[None]:
+        """Begin one that only reads and sees one picture, and end it."""
+        self.begin(session, "BEGIN")
+        if self.name == "postgresql":
+            session.isolation_level, session.read_only = REPEATABLE_READ, True
+        try:
+            yield
+        finally:
+            session.rollback()
+            if self.name == "postgresql":
+                session.isolation_level = session.read_only = None
 
     def _as_text(self, match: re.Match[str]) -> str:
         if self.name != "postgresql":
@@ -121,7 +143,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     begin = connection.get_execution_options().get("roundsman_begin", "BEGIN IMMEDIATE")
-    connection.exec_driver_sql(begin)
+    session: Any = connection.connection.dbapi_connection
+    session.execute(begin)
 
 
 def place_of(url: URL) -> str:

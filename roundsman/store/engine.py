@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import Connection as CoreConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -24,6 +24,7 @@ from roundsman.store.dialect import (
     place_of,
     translate,
 )
+from roundsman.store.driver import Connection, Rows
 from roundsman.store.records import Head, SchemaStatus
 
 _log = get_logger(__name__, component="store")
@@ -49,17 +50,48 @@ class Ledger:
 
         Raises Unready or Mistake for what the database says, with one sentence.
         """
-        with self._translated(), self.engine.begin() as connection:
-            yield connection
+        with self._translated(), self._session() as session:
+            self.dialect.begin(session, "BEGIN IMMEDIATE")
+            yield session
+            session.commit()
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Yield a connection that reads one unmoving picture of the ledger and blocks nobody."""
+        with self._translated(), self._session() as session, self.dialect.snapshot(session):
+            yield session
+
+    @contextmanager
+    def core_transaction(self) -> Generator[CoreConnection]:
+        """Yield what `transaction` does, for migrations, which are written in SQLAlchemy Core."""
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def core_reading(self) -> Generator[CoreConnection]:
+        """Yield what `reading` does, for statements that are put together in SQLAlchemy Core."""
         options: dict[str, Any] = {"roundsman_begin": "BEGIN"}
         if self.dialect is POSTGRESQL:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._translated(), self.engine.connect() as connection:
             yield connection.execution_options(**options)
+
+    @contextmanager
+    def _session(self) -> Generator[Connection]:
+        """A connection of the pool, rolled back unless committed; a lost one does not go back."""
+        held = self.engine.raw_connection()
+        session: Any = held.dbapi_connection
+        try:
+            yield session
+        except BaseException:
+            try:
+                session.rollback()
+            except self._driver_error as lost:
+                held.invalidate(lost)
+            else:
+                held.close()
+            raise
+        held.close()
 
     @contextmanager
     def listening(self) -> Generator[Callable[[float], None]]:
@@ -79,18 +111,19 @@ class Ledger:
                 # Closed, not given back: the pool's next user would go on listening.
                 connection.invalidate()
 
-    def execute(
-        self, connection: Connection, statement: str, values: dict[str, Any]
-    ) -> CursorResult[Any]:
-        """Run one statement written with `:name` binds and the marks of `Dialect`."""
+    def execute(self, connection: Connection, statement: str, values: dict[str, Any]) -> Rows:
+        """Run one statement written with `:name` binds and the marks of `Dialect`.
+
+        What the driver raises is translated at the end of `transaction` or `reading`.
+        """
         native = self._native.get(statement)
         if native is None:
             native = self._native[statement] = self.dialect.native(statement)
-        return connection.exec_driver_sql(native, values)
+        return Rows(connection.execute(native, values))
 
     def now(self, connection: Connection) -> str:
         """Return the database's time in the one spelling."""
-        return str(self.execute(connection, "SELECT {now}", {}).scalar_one())
+        return str(self.execute(connection, "SELECT {now}", {}).scalar())
 
     def anchor(self, org: str, head: Head) -> None:
         """Write a head down outside the database; what hinders it is a warning, not a failure."""

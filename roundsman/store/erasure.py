@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
 from roundsman.store import audit
 from roundsman.store.chain import canonical
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event, lock_head
 from roundsman.store.keyed import Change, enter, read_row

@@ -6,11 +6,10 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Mistake
 from roundsman.rules.redaction import redact
 from roundsman.store import chain
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger, foreign_key
 from roundsman.store.records import Event, EventRow, Head
 

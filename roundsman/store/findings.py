@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Mistake
 from roundsman.rules import finding as rules
 from roundsman.rules.finding import Change, Finding, FindingRules, Look, News, fingerprint
@@ -15,6 +13,7 @@ from roundsman.rules.findings import judge_look
 from roundsman.rules.health import Severity
 from roundsman.store import keyed
 from roundsman.store.approvals import Review
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.finding_table import FINDINGS

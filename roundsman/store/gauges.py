@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.rules.health import SEVERITIES
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.metrics import LAST_RUN, ROUNDS_MAX, Series
 

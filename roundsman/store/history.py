@@ -42,7 +42,7 @@ def history(
     where = [log.c.org_id == org, *_conditions(wanted)]
     page = select(log).where(*where).order_by(log.c.id.desc())
     page = page.limit(wanted.limit).offset(wanted.offset)
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         rows = connection.execute(page).mappings().all()
         total = connection.execute(select(func.count()).select_from(log).where(*where)).scalar_one()
     return [AuditRow.model_validate(dict(row)) for row in rows], total
@@ -51,7 +51,7 @@ def history(
 def last_runs(ledger: Ledger, org: str, rounds: Sequence[tuple[str, str]]) -> dict[str, AuditRow]:
     """Return the newest run of each round, which is given as its agent and its full name."""
     found: dict[str, AuditRow] = {}
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         for agent, name in rounds:
             mine = (log.c.org_id == org, log.c.agent_type == agent, log.c.round == name)
             query = select(log).where(*mine).order_by(log.c.id.desc()).limit(1)
@@ -70,7 +70,7 @@ def get_run(ledger: Ledger, org: str, run_id: str) -> AuditRow:
     begins = log.c.run_id.startswith(run_id, autoescape=True)
     match = exact | begins if len(run_id) >= PREFIX_CHARACTERS_MIN else exact
     query = select(log).where(log.c.org_id == org, match).order_by(exact.desc(), log.c.id.desc())
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         rows = connection.execute(query.limit(AMBIGUOUS_SHOWN_MAX)).mappings().all()
     if not rows:
         raise Mistake(f"run '{run_id}' is not in the ledger", "see 'roundsman history'")
@@ -83,7 +83,7 @@ def get_run(ledger: Ledger, org: str, run_id: str) -> AuditRow:
 def find_by_key(ledger: Ledger, org: str, key: str) -> AuditRow | None:
     """Return the run that was queued with this idempotency key, or None."""
     query = select(log).where(log.c.org_id == org, log.c.idempotency_key == stored_key(key))
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         row = connection.execute(query).mappings().first()
     return None if row is None else AuditRow.model_validate(dict(row))
 
@@ -114,7 +114,7 @@ def steps(ledger: Ledger, org: str, run_id: str) -> list[StepRow]:
     """Return the steps of all attempts of a run, in order."""
     table = step_table
     query = select(table).where(table.c.org_id == org, table.c.run_id == run_id)
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         rows = connection.execute(query.order_by(table.c.attempt, table.c.step_index)).mappings()
         return [StepRow.model_validate(_without_org(dict(row))) for row in rows]
 
@@ -123,7 +123,7 @@ def artifact_rows(ledger: Ledger, org: str, run_id: str) -> list[ArtifactRow]:
     """Return the files that a run wrote or wanted to write."""
     table = artifact_table
     query = select(table).where(table.c.org_id == org, table.c.run_id == run_id)
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         rows = connection.execute(query.order_by(table.c.path)).mappings()
         return [ArtifactRow.model_validate(_without_org(dict(row))) for row in rows]
 
@@ -137,7 +137,7 @@ def unsettled(ledger: Ledger, limit: int = 100) -> list[Unsettled]:
         .order_by(log.c.completed_at)
         .limit(limit)
     )
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         return [Unsettled(*row) for row in connection.execute(query)]
 
 
@@ -150,7 +150,7 @@ def queued_without_holder(ledger: Ledger, limit: int = 100) -> list[tuple[str, s
         .order_by(log.c.id)
         .limit(limit)
     )
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         return [(row[0], row[1]) for row in connection.execute(query)]
 
 

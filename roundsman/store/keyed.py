@@ -8,10 +8,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Boolean, Connection, Table
+from sqlalchemy import JSON, Boolean, Table
 
 from roundsman.rules.redaction import redact
 from roundsman.store.chain import canonical
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import chain_event
 from roundsman.store.records import Event

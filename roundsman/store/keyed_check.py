@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.store.action_table import ACTIONS, SWITCHES
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.finding_table import FINDINGS
 from roundsman.store.key_table import KEYS

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Mistake
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.key_table import KEYS

@@ -8,9 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Fenced, Unready
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.holders import is_dead, this_holder
 from roundsman.store.records import Holder, Spent

@@ -8,11 +8,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from roundsman.log import get_logger
 from roundsman.rules.redaction import redact
 from roundsman.store.chain import canonical
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.records import Json

@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Misread
 from roundsman.store import audit, metrics
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import ENDS
 from roundsman.store.keyed_check import KEYED_KINDS, KeyedRows
@@ -87,7 +86,7 @@ def _check(ledger: Ledger, org: str, text: Callable[[bytes], str]) -> RebuildRep
     with ledger.reading() as connection:
         ledger.now(connection)
         check = _Check(ledger, connection, org)
-        raw: Any = connection.connection.driver_connection
+        raw: Any = connection
         if ledger.dialect.name == "postgresql":
             with raw.cursor(name="roundsman_rebuild") as cursor:
                 cursor.itersize = ROWS_AT_ONCE
@@ -241,7 +240,7 @@ class _Check:
     def _select(self, statement: str, runs: dict[str, Run]) -> Iterator[Any]:
         names = {f"run_{number}": run_id for number, run_id in enumerate(runs)}
         marks = ", ".join(f":{name}" for name in names)
-        raw: Any = self.connection.connection.driver_connection
+        raw: Any = self.connection
         native = self.ledger.dialect.native(f"{statement} IN ({marks})")
         return raw.execute(native, {"org": self.org, **names})
 

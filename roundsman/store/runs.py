@@ -7,11 +7,10 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roundsman.errors import Cancelled, Mistake
 from roundsman.store import actions, audit, metrics
 from roundsman.store.chain import canonical
+from roundsman.store.driver import Connection
 from roundsman.store.engine import Ledger
 from roundsman.store.events import lock_head
 from roundsman.store.history import check_same_request as check_same_request

@@ -30,7 +30,7 @@ def status(ledger: Ledger) -> SchemaStatus:
     database = ledger.url.database or ""
     if ledger.dialect.name == "sqlite" and not Path(database).exists():
         return SchemaStatus(None, HEAD, ledger.place)
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         return SchemaStatus(_current(connection), HEAD, ledger.place)
 
 
@@ -39,12 +39,12 @@ def bring_up_to_date(ledger: Ledger) -> None:
 
     All migrations run in one transaction: a killed process leaves the old schema.
     """
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         current = _current(connection)
     _refuse_newer(current, ledger.place)
     if current == HEAD:
         return
-    with ledger.transaction() as connection:
+    with ledger.core_transaction() as connection:
         if ledger.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         current = _current(connection)

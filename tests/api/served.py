@@ -71,7 +71,7 @@ class Api(NamedTuple):
         """How much the ledger has been told."""
         with self.ledger.reading() as connection:
             row = self.ledger.execute(connection, "SELECT count(*) FROM events", {})
-            return int(row.scalar_one())
+            return int(row.scalar())
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def test_a_ledger_that_breaks_later_is_told_too(door: Door, tmp_path: Path) -> N
     assert door.numbers()["roundsman_ledger_up"] == 1
     ledger = ledger_of(get_settings())
     with ledger.transaction() as connection:
-        connection.exec_driver_sql("DROP TABLE metrics")
+        connection.execute("DROP TABLE metrics")
     assert door.numbers() == {"roundsman_ledger_up": 0}
 
 

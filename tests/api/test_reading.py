@@ -289,7 +289,7 @@ def test_the_service_says_its_name_and_whether_it_is_ready(api: Api) -> None:
     assert api.get("/health").json()["status"] == "ok"
     assert api.get("/ready").json()["status"] == "ready"
     with api.ledger.transaction() as connection:
-        connection.exec_driver_sql("UPDATE schema_version SET version_num = '0001'")
+        connection.execute("UPDATE schema_version SET version_num = '0001'")
     late = api.get("/ready")
     assert (late.status_code, late.headers["Retry-After"]) == (503, "5")
     assert "has schema '0001'" in late.json()["error"]
@@ -297,7 +297,7 @@ def test_the_service_says_its_name_and_whether_it_is_ready(api: Api) -> None:
 
 def test_a_ledger_that_is_gone_is_said_to_be(api: Api) -> None:
     with api.ledger.transaction() as connection:
-        connection.exec_driver_sql("ALTER TABLE agent_audit_log RENAME TO gone")
+        connection.execute("ALTER TABLE agent_audit_log RENAME TO gone")
     answer = api.get("/agents/history")
     assert answer.status_code >= 500
     assert "Traceback" not in answer.text
@@ -311,7 +311,7 @@ def test_what_a_command_does_when_it_opens_the_ledger_a_server_does_again_and_ag
     key = ask(api)
     with api.ledger.transaction() as connection:
         past = "'2020-01-01T00:00:00.000000Z'"
-        connection.exec_driver_sql(f"UPDATE actions SET expires_at = {past}")
+        connection.execute(f"UPDATE actions SET expires_at = {past}")
     sweep_once(api.ledger, api.settings)
     assert approvals.get_action(api.ledger, ORG, key).state == "expired"
 

@@ -168,7 +168,7 @@ def test_a_run_is_asked_to_stop_and_the_service_tells_how_it_is(
     assert runs.is_cancel_requested(api.ledger, ORG, run_id)
     assert (client.health().status, client.ready().status) == ("ok", "ready")
     with api.ledger.transaction() as connection:
-        connection.exec_driver_sql("UPDATE schema_version SET version_num = '0001'")
+        connection.execute("UPDATE schema_version SET version_num = '0001'")
     with pytest.raises(Unavailable, match="has schema '0001'") as no:
         client.ready()
     assert (no.value.status, no.value.retry_after, len(no.value.request_id)) == (503, 5.0, 36)

@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
 def test_an_error_inside_a_transaction_takes_everything_back(ledger: Ledger) -> None:
     def fail() -> None:
         with ledger.transaction() as connection:
-            connection.exec_driver_sql("UPDATE agent_audit_log SET status = 'lost'")
+            connection.execute("UPDATE agent_audit_log SET status = 'lost'")
             raise ZeroDivisionError
 
     run_id = begin(ledger)
@@ -198,4 +198,4 @@ def open_again(home: Home) -> Ledger:
 def fill(ledger: Ledger, pages: int = 1) -> None:
     """Let the file grow no further (or again), as a full disk would."""
     with ledger.reading() as connection:
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -27,7 +27,7 @@ def test_the_hand_kept_list_of_revisions_is_the_one_of_the_migrations() -> None:
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_uses(ledger: Ledger) -> None:
-    with ledger.reading() as connection:
+    with ledger.core_reading() as connection:
         context = MigrationContext.configure(
             connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": True}
         )

@@ -95,13 +95,13 @@ def change(ledger: Ledger, *statements: str) -> None:
     """Edit the database behind the ledger's back."""
     with ledger.transaction() as connection:
         for statement in statements:
-            connection.exec_driver_sql(statement)
+            connection.execute(statement)
 
 
 def rows(ledger: Ledger, statement: str) -> list[Any]:
     """Return what a plain statement finds."""
     with ledger.reading() as connection:
-        return list(connection.exec_driver_sql(statement))
+        return list(connection.execute(statement))
 
 
 def child(home: Home, code: str, *arguments: str) -> subprocess.Popen[str]:
