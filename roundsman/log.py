@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from roundsman.errors import Mistake
-from roundsman.rules.plain_text import harmless
+from roundsman.rules.plain_text import harmless, harmless_json
 from roundsman.rules.redaction import redact, redact_text
 
 ROOT = "roundsman"
@@ -133,7 +133,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = redact_text(self.formatException(record.exc_info))
-        return json.dumps(line, default=_as_text, ensure_ascii=False)
+        # Part of it may be what a stranger sent, and somebody reads it at a terminal.
+        return harmless_json(json.dumps(line, default=_as_text, ensure_ascii=False))
 
 
 class ConsoleFormatter(logging.Formatter):

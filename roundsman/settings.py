@@ -106,6 +106,18 @@ class Settings(BaseSettings):
     api_requests_per_minute: int = Field(
         default=600, ge=1, le=1_000_000, description="Of one key, or of one address without a key"
     )
+    api_runs_max: int = Field(
+        default=16,
+        ge=1,
+        le=1_000,
+        description="Runs that the API has going at once on this machine; others get a 503",
+    )
+    api_connections_max: int = Field(
+        default=1200,
+        ge=2,
+        le=100_000,
+        description="Open connections of one server, streams among them; others get a 503",
+    )
     allowed_hosts: Names = Field(
         default=(), description="Names the API answers to beside this machine's; by commas"
     )

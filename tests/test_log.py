@@ -192,6 +192,16 @@ def test_a_person_at_a_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[s
     assert error.rstrip("\n").endswith("info GET /[31m2Jxy\n of=]0;t")
 
 
+def test_what_turns_or_hides_letters_is_escaped_in_a_line_and_not_lost(folder: Path) -> None:
+    said = "GET /\x9b2J\u202ex\u2028\ufeff\x85ü\x7f"
+    get_logger("x").info(said, metadata={"of": said})
+    raw = (folder / "roundsman.log").read_text()
+    assert not set(raw) & set("\x9b\u202e\u2028\ufeff\x85\x7f")
+    assert "ü" in raw
+    (line,) = lines(folder)
+    assert (line["message"], line["metadata"]) == (said, {"of": said})
+
+
 @pytest.mark.covers("E-091")
 def test_the_sample_jq_queries_find_their_lines(folder: Path) -> None:
     jq = shutil.which("jq")

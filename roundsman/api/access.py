@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -13,8 +14,10 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from roundsman.api import stream
 from roundsman.api.guard import READING, hostname_of
 from roundsman.api.problems import Throttled
+from roundsman.api.room import Room
 from roundsman.api.stream import Listener
 from roundsman.errors import Denied
 from roundsman.settings import LOOPBACK_HOSTS, Settings
@@ -56,6 +59,28 @@ class Rates:
         return 0.0 if is_there else (1 - left) / a_second
 
 
+class Welcomes:
+    """Whether what somebody came in by is good still; asked once for all who came in by it."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[object, tuple[float, bool]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ask(self, who: object, look: Callable[[], bool], seconds: float) -> bool:
+        """What `look` says, or said of the same at most so many seconds ago."""
+        with self._lock:
+            at, is_good = self._known.get(who, (-math.inf, False))
+            if time.monotonic() - at < seconds:
+                return is_good
+            # Under the lock: the others wait for this one answer instead of asking too.
+            is_good = look()
+            self._known[who] = time.monotonic(), is_good
+            self._known.move_to_end(who)
+            while len(self._known) > CALLERS_MAX:
+                self._known.popitem(last=False)
+            return is_good
+
+
 class House(NamedTuple):
     """What every request of one app shares."""
 
@@ -63,6 +88,8 @@ class House(NamedTuple):
     ledger: Ledger
     rates: Rates
     starts: CapacityLimiter
+    room: Room
+    welcomes: Welcomes
 
 
 class Caller(NamedTuple):
@@ -186,7 +213,12 @@ def listener(request: Request, caller: Reader, house: TheHouse) -> Listener:
             return recognise_session(ledger, token) is not None
         return keys.find_good(ledger, caller.org, key.key_id) is not None
 
-    return Listener(caller.org, is_welcome)
+    who = (caller.org, key.key_id if key else None, token)
+
+    def asked_once() -> bool:
+        return house.welcomes.ask(who, is_welcome, stream.WELCOME_SECONDS / 3)
+
+    return Listener(caller.org, asked_once)
 
 
 def ledger_of_house(house: TheHouse) -> Ledger:

@@ -33,6 +33,7 @@ from roundsman.api import (
     undo,
 )
 from roundsman.api.guard import HEADER, Guard
+from roundsman.api.room import Room
 from roundsman.approvals import start_approved
 from roundsman.errors import RoundsmanError
 from roundsman.log import get_logger
@@ -116,6 +117,8 @@ def _living(settings: Settings) -> Callable[[FastAPI], Any]:
             ledger,
             access.Rates(settings.api_requests_per_minute),
             CapacityLimiter(access.STARTS_AT_ONCE_MAX),
+            Room(settings),
+            access.Welcomes(),
         )
         app.state.tail = Tail(ledger, settings.streams_max)
         sweeping = asyncio.create_task(_keep_sweeping(ledger, settings))

@@ -36,7 +36,7 @@ _APPROVAL = {
     "undone": None,
 }
 _APPROVED = {"action_id": _ID, "state": "allowed", "run_id": "0e0e9f5c-0000-4000-8000-000000000001"}
-_ANSWERED = documented(401, 403, 404, 409, 415, 422)
+_ANSWERED = documented(401, 403, 404, 409, 415, 422, 503)
 
 router = APIRouter(prefix="/approvals", tags=["approvals"])
 
@@ -117,9 +117,10 @@ def reopen_action(
 def _approve(told: tuple[str, Note], caller: Caller, house: House) -> dict[str, Any]:
     action_id, body = told
     row = _find(house.ledger, caller.org, action_id)
-    with answered(409):
+    with answered(409), house.room.place() as keep:
         review = _review(caller, body)
         started = approve(house.ledger, caller.settings, row.action_id, review, "api")
+        keep(started)
     return {"action_id": row.action_id, "state": "allowed", "run_id": run_of(started)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from roundsman import catalog
 from roundsman.api.access import Anybody, Caller, House, TheHouse
 from roundsman.api.orders import Execution, Unstarted, order_of, record_unstarted, run_of
 from roundsman.api.problems import documented, example
+from roundsman.api.replays import served_before
 from roundsman.api.words import OPEN, run_document
 from roundsman.errors import Unready
 from roundsman.spare import Spare
@@ -57,14 +59,15 @@ _READS = {
 
 
 class Starts(NamedTuple):
-    """Where runs are written down, and what begins them."""
+    """Where runs are written down, what begins them, and whether who asks has left."""
 
     house: House
     spare: Spare
+    is_left: Callable[[], Awaitable[bool]]
 
 
 def _starts_of(request: Request, house: TheHouse) -> Starts:
-    return Starts(house, request.app.state.spare)
+    return Starts(house, request.app.state.spare, request.is_disconnected)
 
 
 TheStarts = Annotated[Starts, Depends(_starts_of)]
@@ -99,7 +102,7 @@ async def execute_agent(
     run_id = await to_thread.run_sync(
         _start, (body, key), caller, starts, limiter=starts.house.starts
     )
-    return await _answer(response, run_id, caller, (starts.house, body.wait_seconds))
+    return await _answer(response, run_id, caller, (starts, body.wait_seconds))
 
 
 @router.post(
@@ -116,14 +119,13 @@ async def explain_agent(
     The answer is that of a run that asks the systems and reads none of their rows.
     """
     run_id = await to_thread.run_sync(_explain, body, caller, starts, limiter=starts.house.starts)
-    return await _answer(response, run_id, caller, (starts.house, body.wait_seconds))
+    return await _answer(response, run_id, caller, (starts, body.wait_seconds))
 
 
 async def _answer(
-    response: Response, run_id: str, caller: Caller, waiting: tuple[House, float]
+    response: Response, run_id: str, caller: Caller, waiting: tuple[Starts, float]
 ) -> dict[str, Any]:
-    house, seconds = waiting
-    row = await _end_of(run_id, caller, house, seconds)
+    row = await _end_of(run_id, caller, waiting)
     if row.status in OPEN:
         response.status_code = 202
     response.headers["Location"] = f"/agents/runs/{run_id}"
@@ -146,11 +148,25 @@ def _start(asked: tuple[Execution, str | None], caller: Caller, starts: Starts) 
 def begin(order: catalog.Order, caller: Caller, starts: Starts) -> str:
     """Have an order carried out; gives the run's id once it stands in the ledger.
 
-    Raises what it was refused for, and Unready where no process can be started.
+    Raises what it was refused for, and Unready where no process can be started. What was served
+    before is answered without one.
     """
+    before = served_before(starts.house.ledger, caller.org, order)
+    if before is not None:
+        return before
+    with starts.house.room.place() as keep:
+        return _begin(order, caller, (starts, keep))
+
+
+def _begin(
+    order: catalog.Order, caller: Caller, place: tuple[Starts, Callable[[catalog.Started], None]]
+) -> str:
+    starts, keep = place
     try:
-        # The child says no more that is waited for: how it ends stands in the ledger.
-        run_id = run_of(starts.spare.start(order, caller.settings))
+        child = starts.spare.start(order, caller.settings)
+        keep(child)
+        # It says no more that is waited for: how it ends stands in the ledger.
+        run_id = run_of(child)
     except Unready as error:
         # It died with the order in its hands, or never was.
         run_id = record_unstarted(starts.house.ledger, caller.org, order, error)
@@ -160,13 +176,14 @@ def begin(order: catalog.Order, caller: Caller, starts: Starts) -> str:
     return run_id
 
 
-async def _end_of(run_id: str, caller: Caller, house: House, seconds: float) -> AuditRow:
-    """The run's row when it has ended, or after so many seconds."""
+async def _end_of(run_id: str, caller: Caller, waiting: tuple[Starts, float]) -> AuditRow:
+    """The run's row when it has ended, or after so many seconds; nobody left is waited for."""
+    starts, seconds = waiting
     until, pause = time.monotonic() + seconds, LOOK_SECONDS_FIRST
     while True:
-        row = await to_thread.run_sync(runs.get_run, house.ledger, caller.org, run_id)
+        row = await to_thread.run_sync(runs.get_run, starts.house.ledger, caller.org, run_id)
         left = until - time.monotonic()
-        if row.status not in OPEN or left <= 0:
+        if row.status not in OPEN or left <= 0 or await starts.is_left():
             return row
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.5, LOOK_SECONDS_MAX)

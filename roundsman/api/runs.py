@@ -9,7 +9,7 @@ from pydantic import Field
 
 from roundsman.api.access import Reader, TheHouse, Writer
 from roundsman.api.problems import answered, documented, example
-from roundsman.api.words import OPEN, PAGE_MAX, Body, RunId, status_word, whole_run
+from roundsman.api.words import OPEN, PAGE_MAX, Body, RunId, own_names, status_word, whole_run
 from roundsman.errors import Mistake
 from roundsman.store import Ledger, runs
 from roundsman.store.events import read_events
@@ -110,6 +110,8 @@ def _event(event: EventRow, with_stack: bool) -> dict[str, Any]:
     payload = dict(event.payload or {})
     if "error" in payload:
         payload["error"] = _bare(payload["error"], with_stack)
+    if isinstance(payload.get("artifacts"), dict):
+        payload["artifacts"] = own_names(payload["artifacts"])
     told.pop("run_id")
     return told | {"payload": None if event.payload is None else payload}
 

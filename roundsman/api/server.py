@@ -27,6 +27,9 @@ class Server(uvicorn.Server):
     """A server that says when it serves, and ends its streams before it waits for requests."""
 
     def __init__(self, app: FastAPI, said: Callable[[], object]) -> None:
+        class Bounded(Protocol):
+            connections_max = app.state.settings.api_connections_max
+
         config = uvicorn.Config(
             app,
             # Our own line a request has no query in it, and is redacted.
@@ -35,7 +38,7 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=WAITING_MAX,
-            http=Protocol,
+            http=Bounded,
         )
         super().__init__(config)
         self._app = app

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from roundsman.api.line import Line
 from roundsman.api.problems import answered, documented
-from roundsman.api.words import RunId
+from roundsman.api.words import RunId, own_names
 from roundsman.errors import Mistake, RoundsmanError, Unready
 from roundsman.log import get_logger
 from roundsman.settings import get_settings
@@ -157,7 +157,8 @@ async def stream_events(
     `after` goes on after that event; `Last-Event-ID`, which browsers send when they reconnect,
     says the same and comes first. A reader that cannot keep up gets the event `cut` with a reason.
     """
-    place = after if last_event_id is None else _number(last_event_id)
+    # Proxies and shells send the header empty where there is nothing to say.
+    place = _number(last_event_id) if last_event_id else after
     subscription = await asyncio.to_thread(_open, tail, listener.org, run_id, place)
     if subscription is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -225,7 +226,10 @@ def payload_of(event: EventRow) -> Json:
         return head | asked | {"plan": plan} | tail
     if event.kind == "run_finished":
         names = ("status", "duration_seconds", "artifacts")
-        return head | {name: told.get(name) for name in names} | tail
+        facts = {name: told.get(name) for name in names}
+        if facts["artifacts"] is not None:
+            facts["artifacts"] = own_names(facts["artifacts"])
+        return head | facts | tail
     if event.kind == "run_failed":
         error: Json = told.get("error") or {}
         return head | {"error": str(error.get("message") or "")} | tail

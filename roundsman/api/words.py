@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -90,6 +90,25 @@ def ledger_statuses(word: Status | None) -> tuple[RunStatus, ...] | None:
     return None if word is None else tuple(own for own, told in _WORDS.items() if told == word)
 
 
+def own_names(artifacts: Mapping[str, Any], agent: str | None = None) -> dict[str, Any]:
+    """What an agent gave back, with its files named as `/agents/artifacts/{agent}/{file}` does.
+
+    Where the server keeps them is nobody's business but its own.
+    """
+    files = artifacts.get("files")
+    if not isinstance(files, dict):
+        return dict(artifacts)
+    named = cast("dict[str, Any]", files).items()
+    return {**artifacts, "files": {kind: _own_name(path, agent) for kind, path in named}}
+
+
+def _own_name(path: Any, agent: str | None) -> Any:
+    if not isinstance(path, str) or not path.startswith("/"):
+        return path
+    below = path.rpartition(f"/{agent}/")[2] if agent else path
+    return below if below != path else path.rpartition("/")[2]
+
+
 def run_document(row: AuditRow, with_stack: bool) -> dict[str, Any]:
     """A run as `POST /agents/execute` answers it: A-022 to A-024, and what it cost."""
     told = row.model_dump(mode="json")
@@ -98,12 +117,13 @@ def run_document(row: AuditRow, with_stack: bool) -> dict[str, Any]:
         "status": status_word(row.status),
         **{name: told[name] for name in ("started_at", "completed_at", "duration_seconds")},
     }
+    artifacts = own_names(row.artifacts, row.agent_type)
     if row.error is None:
-        document["artifacts"] = row.artifacts
+        document["artifacts"] = artifacts
     else:
         document["error"] = _error(row.error, with_stack)
         # A run that was cut off may have found something before.
-        document |= {"artifacts": row.artifacts} if row.artifacts else {}
+        document |= {"artifacts": artifacts} if artifacts else {}
     names = ("agent_type", "round", "verdict", "dry_run", "ops_count")
     document |= {name: told[name] for name in names}
     document["duration_ms"] = _milliseconds(row.duration_seconds)

@@ -45,7 +45,10 @@ def exit_code(error: RoundsmanError) -> int:
 
 def complain(error: RoundsmanError, **more: Any) -> None:
     """Print the sentence on stderr, and on stdout the JSON document if one was asked for."""
-    said = with_home(str(error))
+    from roundsman.rules.plain_text import harmless
+
+    # It may repeat what a system or a stranger wrote.
+    said = harmless(with_home(str(error)))
     typer.echo(said, err=True)
     if _json_wanted:
         print_json({**more, "error": said, "type": error.wire_type})
@@ -66,14 +69,18 @@ def remote_url() -> str | None:
 
 def hint(said: str) -> None:
     """Print a line that says what to type next."""
-    typer.echo(with_home(said))
+    from roundsman.rules.plain_text import harmless
+
+    typer.echo(harmless(with_home(said)))
 
 
 def print_json(document: Any) -> None:
     """Print one JSON document; times as ISO-8601, unknown kinds as text."""
     import json
 
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))
+    from roundsman.rules.plain_text import harmless_json
+
+    typer.echo(harmless_json(json.dumps(document, ensure_ascii=False, indent=2, default=_plain)))
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
 # Letters that turn the reading direction round, and invisible ones that hide words in words.
 _UNSEEN = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# What JSON may hold as it is, and no terminal should be given.
+_ESCAPED = re.compile(f"[\x7f-\x9f\u2028\u2029\ud800-\udfff]|{_UNSEEN.pattern}")
 _CUT = "... (cut, {count} characters)"
 
 
@@ -17,6 +20,15 @@ def harmless(text: str) -> str:
         return text
     plain = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
     return "".join(letter for letter in plain if letter in "\n\t" or not _is_control(letter))
+
+
+def harmless_json(text: str) -> str:
+    """JSON text that means the same, with those letters escaped that `harmless` takes away."""
+    return text if text.isascii() else _ESCAPED.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 def clean_text(text: str, characters_max: int) -> str:
