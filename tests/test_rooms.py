@@ -25,7 +25,7 @@ INNER_FLOORS = (
     {"errors"},
 )
 # Libraries that a rule may use beside the standard library.
-PURE_LIBRARIES = {"pydantic", "jinja2", "croniter"}
+PURE_LIBRARIES = {"pydantic", "jinja2", "croniter", "dateutil"}
 # Standard modules through which a rule could reach the world.
 IMPURE = {"os", "io", "socket", "subprocess", "random", "time", "logging", "pathlib", "sqlite3"}
 # library: the files (or rooms) that may import it.

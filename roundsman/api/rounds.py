@@ -39,7 +39,10 @@ router = APIRouter(tags=["agents"])
 
 @router.get("/rounds", responses=example({"rounds": [_ROUND]}) | documented(401, 403))
 def list_rounds(caller: Reader, house: TheHouse) -> dict[str, Any]:
-    """List the rounds of agents; `next_start` is null where no cron of theirs is in force."""
+    """List the rounds of agents; `next_start` is null where no schedule in force names one.
+
+    So it is for an interval without `anchor_date`, which counts from when Prefect first saw it.
+    """
     operations = {card.name for card in catalog.cards() if card.operation}
     found = [one for one in catalog.rounds() if one.agent not in operations]
     last = last_runs(house.ledger, caller.org, [(one.agent, one.full_name) for one in found])

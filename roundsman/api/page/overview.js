@@ -44,7 +44,7 @@ function row(one) {
     last ? h("a", { href: `#/runs/${last.run_id}` }, chip(last.status)) : h("span", { class: "quiet" }, "never ran"),
     last ? chip(last.verdict) : "–",
     last ? h("span", { title: seconds === null ? null : `took ${lasted(seconds)}` }, when(last.completed_at || last.created_at)) : "–",
-    one.next_start ? h("span", {}, when(one.next_start), h("div", { class: "quiet" }, crons)) : h("span", { class: "quiet" }, one.schedules.length ? "not by cron" : "by hand"),
+    one.next_start ? h("span", {}, when(one.next_start), h("div", { class: "quiet" }, crons)) : h("span", { class: "quiet" }, one.schedules.length ? "by a schedule of Prefect" : "by hand"),
     h("a", { class: "button", href: `#/start?round=${encodeURIComponent(one.name)}`, "aria-label": `Start ${one.name}` }, "Start"),
   ];
 }
