@@ -30,7 +30,7 @@ test: $(VENV)/.dev ## lint, types, house rules, tests on real servers; FAST=1: o
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright >$(VENV)/types.log & types=$$!; \
-	    $(BIN)/python -m pytest -q -n 2 $(if $(FAST),-m "not engine and not needs"); tested=$$?; \
+	    $(BIN)/python -m pytest -q -n 2 --dist worksteal $(if $(FAST),-m "not engine and not needs"); tested=$$?; \
 	    wait $$types; typed=$$?; tail -n 20 $(VENV)/types.log; exit $$((tested | typed))
 
 lint: $(VENV)/.dev ## style and format, without changing anything

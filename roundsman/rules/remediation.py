@@ -275,7 +275,8 @@ def _window_full(begun: Sequence[Past], limits: Limits, now: datetime) -> _Refus
 
 
 def _cooling_down(begun: Sequence[Past], limits: Limits, now: datetime) -> _Refusal | None:
-    ended = [build for build in begun if build.state in ENDED]
+    # What was undone is asked of a person next, who need not wait for that question.
+    ended = [build for build in begun if build.state in ENDED and build.undone_by is None]
     if not ended or now - ended[0].at >= timedelta(minutes=limits.cool_down_minutes):
         return None
     minutes = max(round((now - ended[0].at) / timedelta(minutes=1), 1), 0.0)

@@ -207,6 +207,8 @@ def test_without_a_project_nothing_can_be_built() -> None:
         ((build(5),), {"cool_down_minutes": 0}, "freshness_bad", ""),
         ((build(5, "failed"),), {}, "cooling_down", ""),
         ((build(5, "waiting"),), {}, "freshness_bad", ""),
+        ((build(5, undone_by="ada"),), {}, "freshness_bad", ""),
+        ((build(5, undone_by="ada"), build(20)), {}, "cooling_down", "ended 20.0 minutes ago"),
         ((build(5, "denied"),), {}, "freshness_bad", ""),
         ((build(5, "attempting"),), {}, "running", "still at it: one at a time"),
         ((build(100, "unknown"),), {}, "unknown", "roundsman actions settle"),
