@@ -51,7 +51,7 @@ docs: $(VENV)/.dev ## derive docs/reference from the code
 bench: $(VENV)/.dev ## every figure against its goal; ONLY=name for one program
 	@$(BIN)/python -m bench $(ONLY)
 
-kills: $(VENV)/.dev ## 94 kill -9 at named points, judged from outside
+kills: $(VENV)/.dev ## 105 kill -9 at named points, judged from outside
 	@$(BIN)/python -m tests.kills
 
 constraints: $(VENV)/.dev ## resolve the exact versions again (needs uv)

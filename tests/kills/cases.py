@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 CHILD = "roundsman.child"
 CLI = "roundsman.cli"
+# The process that waits with an API for the next run.
+SPARE = "--spare"
 # However the worker starts a flow: only the flow itself calls what it is killed in.
 FLOW = "python"
 
@@ -14,7 +16,7 @@ class Case(NamedTuple):
     """A victim, a point, and the statuses that are true after it.
 
     `script` says which story is played: a run, a sweep of a dead run, a migration, a worker, an
-    effect (of a block, by a verb).
+    effect (of a block, by a verb), a run that an API has its waiting process carry out.
     `step` is the last step begun where the point fixes it; `lines` how many effects there are.
     """
 
@@ -30,10 +32,16 @@ def _run(kind: str, kill: str, status: str, *, step: str | None = None, lines: i
     return Case(kind, "run", f"{CHILD} {kill}", (status,), step, lines)
 
 
+def _spare(kill: str, *statuses: str, step: str | None = None, lines: int) -> Case:
+    return Case("spare", "spare", f"{SPARE} {kill}", statuses, step, lines)
+
+
 RUNS = "roundsman.store.runs"
 STEPS = "roundsman.store.steps"
 EVENTS = "roundsman.store.events:chain_event"
 LINE = "flows.trace_leaver:leave_line"
+
+CARDS = "roundsman.catalog:cards"
 
 CASES = [
     Case("before the queued row", "run", f"{CHILD} {RUNS}:queue_run enter 1", (), None, 0),
@@ -96,6 +104,23 @@ CASES = [
     Case("migrating", "migrate", f"{CLI} roundsman.store.schema:_upgrade exit 1", (), None, 0),
     Case("migrating", "migrate", f"{CLI} roundsman.store.chain:read_key enter 1", (), None, 0),
     Case("migrating", "migrate", f"{CLI} roundsman.store.chain:read_key exit 1", (), None, 0),
+    _spare(f"{LINE} exit 2", "crashed", step="second", lines=2),
+    # It dies while nothing was asked of it: another process carries the run out.
+    Case("spare", "spare-gone", f"{SPARE} {CARDS} exit 1", ("success",), "third", 3),
+    # With the order in its hands: the API writes down that nothing was started.
+    _spare("roundsman.log:configure_logging enter 1", "refused", lines=0),
+    _spare(f"{RUNS}:queue_run enter 1", "refused", lines=0),
+    # The row is there, and the API was not told so.
+    _spare(f"{RUNS}:queue_run exit 1", "refused", "crashed", lines=0),
+    _spare(f"{RUNS}:open_attempt exit 1", "crashed", lines=0),
+    _spare(f"{RUNS}:close_run enter 1", "crashed", step="third", lines=3),
+    _spare(f"{RUNS}:close_run exit 1", "success", step="third", lines=3),
+    # The API dies: without an order its process ends with it, with one it goes on.
+    Case("spare", "spare", f"{CLI} roundsman.catalog:prepare exit 1", (), None, 0),
+    Case("spare", "spare", f"{CLI} roundsman.started:Started.send enter 1", (), None, 0),
+    Case(
+        "spare", "spare", f"{CLI} roundsman.started:Started.send exit 1", ("success",), "third", 3
+    ),
     Case("worker's run", "worker", f"{FLOW} {RUNS}:open_attempt exit 1", ("crashed",), None, 0),
     Case("worker's run", "worker", f"{FLOW} {STEPS}:begin_step exit 2", ("crashed",), "second", 1),
     Case("worker's run", "worker", f"{FLOW} {LINE} exit 2", ("crashed",), "second", 2),

@@ -16,6 +16,7 @@ import httpx
 from tests.kills.cases import Case
 from tests.kills.effects import play_effect
 from tests.kills.scene import PROCESS_SECONDS, Scene, Told
+from tests.kills.served import serve_one
 
 
 def play(scene: Scene, case: Case, home: Path) -> list[str]:
@@ -24,7 +25,9 @@ def play(scene: Scene, case: Case, home: Path) -> list[str]:
     if case.script.startswith("effect "):
         told, wrong = play_effect(scene, case, home)
         return _complaints(case, told) + wrong
-    {"run": _run, "sweep": _sweep, "migrate": _migrate}.get(case.script, _work)(scene, case, home)
+    stories = {"run": _run, "sweep": _sweep, "migrate": _migrate}
+    stories |= {"spare": serve_one, "spare-gone": serve_one}
+    stories.get(case.script, _work)(scene, case, home)
     return _complaints(case, scene.judge(home, len(case.statuses)))
 
 
