@@ -17,8 +17,10 @@ from prefect.exceptions import PrefectException
 from roundsman.agent import Run, current, step
 from roundsman.log import get_logger
 from roundsman.rules.chart import draw_days
+from roundsman.rules.messages import run_on
 from roundsman.rules.redaction import redact
 from roundsman.rules.report import Report, render_markdown
+from roundsman.settings import get_settings
 
 # Prefect's copy is a courtesy: a server that is slow must not hold up the run for longer.
 PREFECT_SECONDS_MAX = 10.0
@@ -76,12 +78,16 @@ def claim_stem(run: Run, made_at: datetime) -> str:
 
 async def copy_to_prefect(agent: str, written: Written) -> None:
     """The report and links to its files as Prefect artifacts; what fails here fails nothing."""
-    if FlowRunContext.get() is None:
+    context = FlowRunContext.get()
+    if context is None:
         return
     key = f"{agent.replace('_', '-')}-report"
     text = str(redact(written.markdown))[:PREFECT_CHARACTERS_MAX]
     links = "\n".join(f"- {kind}: `{path}`" for kind, path in written.files.items())
     text = f"{text}\n## Files\n\n{links}\n"
+    page, flow_run = get_settings().public_url, context.flow_run
+    if page is not None and flow_run is not None:
+        text += f"\n[This run in Roundsman]({run_on(page, str(flow_run.id))})\n"
     made: list[Artifact] = [MarkdownArtifact(key=key, description="The report", markdown=text)]
     for kind, path in written.files.items():
         uri = Path(path).as_uri()

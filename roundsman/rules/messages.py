@@ -194,6 +194,11 @@ class Topic(_Record):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:ID_LETTERS]
 
 
+def run_on(page: str, run_id: str) -> str:
+    """The address at which the page shows a run."""
+    return f"{page.rstrip('/')}/#/runs/{run_id}"
+
+
 def links_to(page: str | None, topic: Topic) -> tuple[Link, ...]:
     """Where the page shows what is told; its addresses name no run that merely happens to tell it.
 

@@ -79,6 +79,17 @@ def test_an_approval_is_given_in_the_page_and_a_second_run_acts(
     assert (row.state, row.review_note) == ("done", "agreed with the data team")
     assert row.reviewed_by == "ann@example.org"
     assert (tmp_path / "lines").read_text().startswith("hello ")
+
+    # From its own view a run is started that looks how it would be undone: here it cannot be.
+    browser.has("What it did outside")
+    acted = browser.driver.current_url
+    browser.find("#look-undo").click()
+    browser.until(lambda: browser.driver.current_url != acted)
+    browser.has("names no system; it cannot be undone from here")
+    undo = runs.history(running.ledger, ORG)[0][0]
+    assert (undo.agent_type, undo.dry_run) == ("undo", True)
+    assert undo.run_id in browser.driver.current_url
+    assert (tmp_path / "lines").read_text().startswith("hello ")
     assert complaints(browser) == []
 
 
@@ -198,6 +209,45 @@ def test_who_cannot_sign_out_is_told_that_he_is_signed_in(tmp_path: Path, browse
     assert len(browser.driver.get_cookies()) == 1
 
 
+def test_all_actions_are_stopped_and_resumed_and_every_view_says_so(
+    api: Api, browser: Browser
+) -> None:
+    sign_in(browser, api, api.key("read", "approve"))
+    browser.find("#switch-stop").click()
+    browser.find("#reason").send_keys("the warehouse is being moved")
+    browser.find("#dialog-yes").click()
+    browser.has("All actions are stopped by ann@example.org")
+    switch = approvals.switch_of(api.ledger, ORG)
+    assert switch is not None
+    assert (switch.is_on, switch.reason) == (True, "the warehouse is being moved")
+    browser.driver.get(f"{api.url}/#/history")
+    browser.has("the warehouse is being moved")
+    browser.find("#switch-resume").click()
+    browser.find("#dialog-yes").click()
+    browser.until(lambda: "All actions are stopped" not in browser.text)
+    switch = approvals.switch_of(api.ledger, ORG)
+    assert switch is not None
+    assert not switch.is_on
+
+
+def test_who_may_not_approve_sees_the_stop_and_turns_nothing(api: Api, browser: Browser) -> None:
+    approvals.halt(api.ledger, ORG, approvals.Review("ada", "a quiet night"))
+    sign_in(browser, api, api.key("read", "write"))
+    browser.has("All actions are stopped by ada")
+    assert not browser.find("#switch-resume").is_enabled()
+
+
+@pytest.mark.covers("A-078")
+def test_what_was_denied_is_reopened_and_waits_again(api: Api, browser: Browser) -> None:
+    key = ask(api)
+    approvals.deny(api.ledger, ORG, key, approvals.Review("ada", "not now"))
+    sign_in(browser, api, api.key("read", "approve"), "#/approvals?all=1")
+    browser.find(f"#reopen-{key}").click()
+    browser.find("#dialog-yes").click()
+    browser.find(f"#approve-{key}")
+    assert approvals.get_action(api.ledger, ORG, key).state == "waiting"
+
+
 def test_by_keyboard_alone_a_finding_is_taken_on(api: Api, browser: Browser) -> None:
     key = see(api)
     sign_in(browser, api, api.key("read", "write"), "#/findings")
@@ -283,6 +333,25 @@ def test_a_report_is_text_whatever_is_written_in_it(api: Api, browser: Browser) 
     assert told["was"]
 
 
+def test_a_list_within_a_list_is_drawn_as_one(api: Api, browser: Browser) -> None:
+    browser.driver.get(f"{api.url}/#/")
+    source = "- a\n  1. b\n     more\n  2. c\n- d\n" + "".join(
+        f"{' ' * n}- deep\n" for n in range(60)
+    )
+    told = browser.driver.execute_async_script(
+        """
+        import("/page/markdown.js").then(({ markdown }) => {
+          const made = markdown(arguments[0]);
+          const inner = made.querySelector("ul > li > ol");
+          arguments[1]([inner.textContent, inner.children.length,
+            made.querySelectorAll("ul ul ul ul ul ul ul ul ul").length]);
+        });
+        """,
+        source,
+    )
+    assert told == ["b morec", 2, 0]
+
+
 @pytest.mark.parametrize("line", ["[", "-", "*", "`", "[](", "| "])
 def test_no_line_of_a_report_keeps_the_browser_busy(api: Api, browser: Browser, line: str) -> None:
     browser.driver.get(f"{api.url}/#/")
@@ -331,6 +400,9 @@ def test_a_view_that_cannot_be_read_says_so_and_can_be_tried_again(
 ) -> None:
     browser.driver.get(f"{api.url}/#/runs/00000000-0000-4000-8000-000000000000")
     browser.has("is not in the ledger")
-    assert browser.find(".failure button").text == "Try again"
+    browser.has("appears here by itself")
+    missed = whole_run(api.ledger)
+    browser.driver.get(f"{api.url}/#/runs/{missed}")
+    browser.has("success")
     browser.driver.get(f"{api.url}/#/nowhere")
     browser.has("There is no such view")

@@ -30,7 +30,7 @@ function card(one, place) {
     fold(one, "Only if this still holds", one.precondition), fold(one, "What it is wanted for", one.occasion), fold(one, "Context", one.context),
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     h("p", { class: "quiet" }, `sha256 of the payload: ${one.payload_sha256}`),
-    h("p", { class: "actions" }, links, one.state === "waiting" ? buttons(one, place) : null));
+    h("p", { class: "actions" }, links, buttons(one, place)));
 }
 
 function fold(one, name, value) {
@@ -41,7 +41,11 @@ function fold(one, name, value) {
 function buttons(one, place) {
   const hint = may("approve") ? null : "A key with the permission approve may answer.";
   const make = (id, kind, word, act) => h("button", { type: "button", id: `${id}-${one.action_id}`, class: kind, disabled: !may("approve"), title: hint, onclick: () => act(one, place) }, word);
-  return [make("deny", "", "Deny", deny), make("approve", "main", "Approve", approve), hint && h("span", { class: "quiet" }, hint)];
+  const told = hint && h("span", { class: "quiet" }, hint);
+  if (one.state === "waiting") return [make("deny", "", "Deny", deny), make("approve", "main", "Approve", approve), told];
+  // A yes that no run has used yet.
+  if (one.state === "allowed" && one.reviewed_by) return [make("deny", "", "Take back the yes", deny), told];
+  return ["denied", "expired"].includes(one.state) ? [make("reopen", "", "Reopen", reopen), told] : null;
 }
 
 function question(one) {
@@ -55,8 +59,21 @@ async function approve(one, place) {
   announce("Approving …");
   try {
     const told = await post(`approvals/${one.action_id}/approve`, { note: given.note });
-    announce("Approved. A run that acts has started.");
+    announce(`Approved ${one.action.replaceAll("_", " ")} on ${one.target}. This is the run that does it.`);
     location.hash = `#/runs/${told.run_id}`;
+  } catch (error) {
+    await refused(error, place);
+  }
+}
+
+async function reopen(one, place) {
+  const note = h("textarea", { id: "note", name: "note", rows: 2, maxlength: 10000 });
+  const given = await ask("Let it wait for an answer again?", [h("p", {}, h("strong", {}, `${one.action.replaceAll("_", " ")} on ${one.target}`)), field("Reason", note, "It stays in the ledger beside your name.")], "Reopen");
+  if (!given) return;
+  try {
+    await post(`approvals/${one.action_id}/reopen`, given.note ? { reason: given.note } : {});
+    announce("It waits for an answer again.");
+    await place.refresh();
   } catch (error) {
     await refused(error, place);
   }

@@ -54,6 +54,7 @@ const MARKS = {
   failed: "✕", crashed: "✕", timed_out: "✕", refused: "✕", denied: "✕", high: "▲", critical: "▲",
   running: "●", queued: "○", waiting: "○", attempting: "●", allowed: "●",
   degraded: "!", medium: "!", open: "!", expired: "–", cancelled: "–", skipped: "–", unknown: "?",
+  undoable: "○", undone: "✓", not_kept: "–",
 };
 const KINDS = {
   success: "good", healthy: "good", done: "good", resolved: "good",

@@ -9,6 +9,7 @@ const KINDS = [
   "action_judged", "action_approved", "action_denied", "action_expired", "action_reopened",
   "finding_opened", "finding_seen", "finding_good", "finding_worsened", "finding_eased", "finding_resolved",
   "finding_reopened", "finding_acknowledged", "finding_muted", "finding_unmuted",
+  "switch_stopped", "switch_resumed",
 ];
 const AGAIN_MS = 2000;
 const AGAIN_MS_MAX = 30000;

@@ -9,6 +9,7 @@ import { listen, stop } from "./live.js";
 import { overview } from "./overview.js";
 import { run } from "./run.js";
 import { start } from "./start.js";
+import { readSwitch } from "./switch.js";
 
 const VIEWS = { "": overview, runs: run, history, findings, approvals, start };
 const SOON_MS = 250;
@@ -51,10 +52,13 @@ function mark(name) {
 }
 
 function refresh() {
+  // Where it cannot be read, what the banner says stands; the view below tells of the trouble.
+  readSwitch().catch(() => {});
   for (const panel of shown?.panels || []) panel.refresh();
 }
 
 function heard(kind, facts) {
+  if (kind.startsWith("switch_")) readSwitch().catch(() => {});
   if (!shown || shown.isStill || (shown.only && facts.run_id && !facts.run_id.startsWith(shown.only))) return;
   if (kind === "run_finished") announce(`A run ended: ${facts.status}.`);
   if (kind === "run_failed") announce("A run failed.");
@@ -102,6 +106,8 @@ function locked() {
 
 function who() {
   const place = document.getElementById("who");
+  document.getElementById("views").hidden = !session;
+  if (!session) document.getElementById("stopped").hidden = true;
   if (!session) { place.replaceChildren(); return; }
   const out = h("button", { type: "button", id: "sign-out", onclick: leave }, "Sign out");
   const into = h("button", { type: "button", id: "sign-in", onclick: locked }, "Sign in");
@@ -152,5 +158,7 @@ window.addEventListener("pagehide", pause);
 window.addEventListener("pageshow", resume);
 window.addEventListener("hashchange", () => session && location.hash !== "#main" && show());
 window.addEventListener("locked", locked);
+window.addEventListener("again", () => shown && refresh());
+document.getElementById("zone").textContent = `Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone || "this machine"}; each tells UTC when it is pointed at.`;
 document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 open();

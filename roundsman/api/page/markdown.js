@@ -7,6 +7,8 @@ const INLINE = /(`[^`]+`)|(\*\*[^*]+\*\*)|(\*[^*\s][^*]*\*)|\[([^[\]]*)\]\(([^()
 // A class that is repeated twice in a row would take minutes for a long line of dashes.
 const GRID = /^(?=.*-)[\s:|-]+$/;
 const LINES_MAX = 20000;
+const ITEM = /^(\s*)([-*+]|\d+[.)])\s+(.*)$/;
+const DEPTH_MAX = 8;
 
 export function markdown(source) {
   const lines = source.replaceAll("\r", "").split("\n").slice(0, LINES_MAX);
@@ -49,15 +51,23 @@ function fence(lines, at) {
 }
 
 function list(lines, at) {
-  const isOrdered = /^\s*\d/.test(lines[at]);
-  return run(lines, at, (one) => /^\s*([-*+]|\d+[.)])\s+/.test(one) || /^\s{2,}\S/.test(one), (found) => {
-    const items = [];
-    for (const one of found) {
-      if (/^\s*([-*+]|\d+[.)])\s+/.test(one)) items.push(one.replace(/^\s*([-*+]|\d+[.)])\s+/, ""));
-      else items[items.length - 1] += ` ${one.trim()}`;
+  return run(lines, at, (one) => ITEM.test(one) || /^\s{2,}\S/.test(one), (found) => {
+    const top = { indent: -1, inner: [] };
+    const path = [top];
+    for (const line of found) {
+      const [, space, mark, text] = ITEM.exec(line) || [];
+      if (mark === undefined) { path.at(-1).text += ` ${line.trim()}`; continue; }
+      const item = { indent: space.length, isOrdered: /\d/.test(mark), text, inner: [] };
+      while (path.length > 1 && (item.indent <= path.at(-1).indent || path.length > DEPTH_MAX)) path.pop();
+      path.at(-1).inner.push(item);
+      path.push(item);
     }
-    return h(isOrdered ? "ol" : "ul", {}, items.map((item) => h("li", {}, inline(item))));
+    return items(top.inner);
   });
+}
+
+function items(found) {
+  return h(found[0].isOrdered ? "ol" : "ul", {}, found.map((item) => h("li", {}, inline(item.text), item.inner.length ? items(item.inner) : null)));
 }
 
 function grid(lines, at) {

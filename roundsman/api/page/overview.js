@@ -2,14 +2,16 @@
 
 import { get } from "./api.js";
 import { chip, empty, h, lasted, panel, table, when } from "./dom.js";
+import { drawSwitch, readSwitch } from "./switch.js";
 
 export function overview() {
   const running = panel(() => get("agents/history?status=running&limit=50"), drawRunning);
   const waiting = panel(readWaiting, drawWaiting);
   const rounds = panel(() => get("rounds"), drawRounds);
+  const switched = panel(readSwitch, drawSwitch);
   const part = (name, one) => h("section", { "aria-label": name }, h("h2", {}, name), one);
-  const parts = [waiting, part("Running now", running), part("Rounds", rounds)];
-  return { title: "Overview", nodes: parts, panels: [running, waiting, rounds] };
+  const parts = [waiting, part("Running now", running), part("Rounds", rounds), part("Actions", switched)];
+  return { title: "Overview", nodes: parts, panels: [running, waiting, rounds, switched] };
 }
 
 async function readWaiting() {

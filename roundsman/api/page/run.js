@@ -4,11 +4,22 @@ import { get, may, post, session } from "./api.js";
 import { artifacts } from "./artifacts.js";
 import { announce, ask, chip, empty, h, lasted, panel, pretty, table, when } from "./dom.js";
 import { timeline } from "./timeline.js";
+import { readUndo, undoing } from "./undo.js";
 
 const PAGES_MAX = 20;
+// A run that was just ordered takes a moment until it stands in the ledger.
+const AGAIN_MS = 1000;
+const AGAIN_MAX = 30;
 
 export function run(id) {
-  const place = panel(() => readRun(id), drawRun);
+  let looks = 0;
+  const read = () => readRun(id).catch((error) => {
+    if (error.status !== 404) throw error;
+    looks += 1;
+    if (looks < AGAIN_MAX) setTimeout(() => place.isConnected && place.refresh(), AGAIN_MS);
+    return { missing: error.message, isSought: looks < AGAIN_MAX };
+  });
+  const place = panel(read, (found) => (found.missing ? missing(found) : drawRun(found)));
   return { title: `Run ${id.slice(0, 8)}`, nodes: [place], panels: [place], only: id };
 }
 
@@ -21,7 +32,12 @@ async function readRun(id) {
     first.events.push(...more.events);
     after = more.next_after;
   }
-  return { run: told, steps: first.steps, events: first.events, isCut: after !== null };
+  return { run: told, steps: first.steps, events: first.events, isCut: after !== null, undo: await readUndo(told) };
+}
+
+function missing(found) {
+  const said = found.isSought ? "If it was started just now it appears here by itself." : "It was looked for again and again.";
+  return empty(`${found.missing}. ${said}`, h("a", { href: "#/history" }, "See the history"));
 }
 
 function drawRun(found) {
@@ -30,6 +46,7 @@ function drawRun(found) {
     head(told),
     told.error ? problem(told.error) : null,
     section("Why", reasons(told)),
+    undoing(told, found.undo),
     section("Timeline", timeline(told, steps, events)),
     section("Files", artifacts(told, events)),
     fold("Steps", `${steps.length}`, stepTable(steps)),
