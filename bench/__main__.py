@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_PROGRAMS = {"__init__", "__main__", "decided", "figures", "lives", "requests", "streams"}
+# The triage programs need labelled mail, which no clone has: they are run by name of module.
+NOT_PROGRAMS = {
+    "__init__",
+    "__main__",
+    "decided",
+    "figures",
+    "lives",
+    "requests",
+    "streams",
+    "triage",
+    "triage_fit",
+}
 
 
 def main(names: list[str]) -> int:
