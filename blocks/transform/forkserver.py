@@ -43,8 +43,13 @@ def serve(door: socket.socket) -> list[str] | None:
         told, files, _, _ = socket.recv_fds(door, 1, FILES)
         if not told:
             return None
+        pid = fork() if len(files) == FILES else None
+        if pid is None:
+            # Who asked sees his line closed, and may ask another one.
+            for file in files:
+                os.close(file)
+            continue
         line, output, leash = files
-        pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -58,6 +63,14 @@ def serve(door: socket.socket) -> list[str] | None:
         os.close(leash)
         at_work[pid] = socket.socket(fileno=line)
         say(at_work[pid], pid)
+
+
+def fork() -> int | None:
+    """Fork, or return None where there is no room for one more process."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
 
 
 def tell_ends(at_work: dict[int, socket.socket]) -> None:

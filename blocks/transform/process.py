@@ -22,6 +22,7 @@ FORKSERVER = Path(__file__).with_name("forkserver.py")
 # How long a killed process may take to be gone: it may have gigabytes to give back.
 END_SECONDS_MAX = 30
 KILLED = -signal.SIGKILL
+_REMEDY = "free some memory, files or processes, and try again"
 # The first command waits for the import.
 START_SECONDS_MAX = 120
 
@@ -144,12 +145,14 @@ def start(
     """
     told = {"arguments": [*arguments], "folder": str(folder), "environment": {**environment}}
     order = json.dumps(told).encode()
-    with _lock:
-        for server in (_warm(), None):
-            begun = (server or _cold()).order(order, output)
-            if begun is not None:
-                return begun
-    raise Unready("dbt could not be started: its process ended at once", "see free memory")
+    try:
+        with _lock:
+            begun = _warm().order(order, output) or _cold().order(order, output)
+    except OSError as error:
+        raise Unready(f"dbt could not be started: {error.strerror}", _REMEDY) from error
+    if begun is None:
+        raise Unready("dbt could not be started: its process ended at once", _REMEDY)
+    return begun
 
 
 def running_server() -> int | None:

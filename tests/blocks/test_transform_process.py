@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,7 +51,12 @@ def test_one_that_died_is_replaced_and_a_command_that_is_killed_says_so(
     assert server is not None
     os.kill(server, signal.SIGKILL)
     assert ls(project, tmp_path / "two").code == 0
-    assert process.running_server() not in (None, server)
+    second = process.running_server()
+    assert second not in (None, server)
+    # One that can hold no more files cannot take an order either.
+    resource.prlimit(second or 0, resource.RLIMIT_NOFILE, (6, 6))
+    assert ls(project, tmp_path / "three").code == 0
+    assert process.running_server() not in (None, server, second)
 
     with (tmp_path / "output").open("wb") as output:
         begun = process.start(["debug"], project, {}, output.fileno())
