@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -214,7 +213,10 @@ def _make_run(card: Card, ask: Ask, run_id: str, ledger: Ledger) -> Run:
 
 async def _open(run: Run, opening: Opening) -> None:
     where = (run.ledger, run.org, run.id)
-    run.attempt = await _in_ledger(ledger_of_runs.open_attempt, *where, opening, this_holder())
+    act = _in_ledger(ledger_of_runs.open_attempt, *where, opening, this_holder())
+    # To the end: an attempt that is open and not known here would be closed by nobody.
+    await _until_done(run, opened := asyncio.ensure_future(act))
+    run.attempt = opened.result()
     earlier = await _in_ledger(ledger_of_runs.active_ms, *where) if run.attempt > 1 else 0
     run.give(Budget(opening.budget_ms, opening.budget_ops, opening.budget_mode), earlier)
 
@@ -352,8 +354,7 @@ def _error(ended: Ended) -> dict[str, Any]:
 
 
 async def _in_ledger(act: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-    told: Future[R] = ledger_pool().submit(act, *args, **kwargs)
-    return await asyncio.shield(asyncio.wrap_future(told))
+    return await asyncio.shield(asyncio.wrap_future(ledger_pool().submit(act, *args, **kwargs)))
 
 
 _signalled: set[Run] = set()
