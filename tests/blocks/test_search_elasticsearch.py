@@ -18,7 +18,8 @@ from roundsman.errors import Refused, Unready
 from roundsman.rules.windows import Bucket, Dataset, Span
 from tests.blocks.sides import FIELDS, document
 from tests.permits import granted
-from tests.servers.elasticsearch import RUNS, Server, free_port, start, stop
+from tests.servers.elasticsearch import Server, free_port, start, stop
+from tests.servers.shared import RUNS
 
 pytestmark = pytest.mark.needs("elasticsearch")
 

@@ -134,8 +134,9 @@ def _let_them_race(place: Place) -> tuple[Tally, int]:
     # Imported once, so that 64 processes start in a second or two.
     context.set_forkserver_preload([__name__])
     start, told = context.Barrier(PROCESSES), context.Queue()
+    # One that fails leaves the others at the start, who must not outlive the test.
     racers = [
-        context.Process(target=_race, args=(number, place, start, told))
+        context.Process(target=_race, args=(number, place, start, told), daemon=True)
         for number in range(PROCESSES)
     ]
     for racer in racers:
