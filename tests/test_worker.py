@@ -19,7 +19,7 @@ from roundsman.settings import Settings
 from roundsman.store import Ledger, open_ledger, runs
 from roundsman.store.records import AskedBy, AuditRow, HistoryFilter
 from tests.copies import ROOT
-from tests.servers.prefect_server import PrefectServer
+from tests.servers.prefect_server import PrefectServer, run_server
 
 pytestmark = pytest.mark.engine
 ORG = "default"
@@ -79,27 +79,32 @@ def _deploy(server: PrefectServer) -> str:
 
 
 @pytest.fixture(scope="module")
-def site(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """Not the run's one: a deployment and its pool have one name, and belong to one worker."""
+    with run_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(own_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("site")
     rounds = home / "prefect.yaml"
     rounds.write_text(
         "deployments:\n- name: nightly\n  entrypoint: tests.agents.looking:looking\n"
         "  parameters: {params: {operations: 2, window: {days: 3}}}\n"
     )
-    settings = Settings(
-        home=home, prefect_api_url=prefect_server.url, execute="prefect", rounds=rounds
-    )
+    settings = Settings(home=home, prefect_api_url=own_server.url, execute="prefect", rounds=rounds)
     variables = settings.child_environment() | {
         "PYTHONPATH": str(ROOT),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    deployment = _deploy(prefect_server)
+    deployment = _deploy(own_server)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
     with (home / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             command, env=variables, cwd=home, stdout=log, stderr=log, start_new_session=True
         )
-    yield Site(settings, prefect_server, deployment)
+    yield Site(settings, own_server, deployment)
     worker.send_signal(signal.SIGINT)
     try:
         worker.wait(20)
